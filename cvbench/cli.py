@@ -1,0 +1,69 @@
+"""The verbs of `cvbench`. Each lives in its own file under `commands/` and is imported only when it is called.
+
+Exit codes: 0 all well, 1 some run failed or some check did not hold, 2 the user's mistake, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from cvbench import __version__
+
+FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+
+# In the order in which users meet them. The text stands here so that `--help` imports none of them.
+VERBS = {
+    "run": "Train and evaluate what a benchmark names and the store lacks, then show its leaderboard.",
+    "plan": "Show the runs of a benchmark: which are done, missing, failed or outdated.",
+    "list": "List tasks, models, datasets, benchmarks or metrics.",
+    "leaderboard": "Publish the leaderboard of finished runs, or check published ones.",
+    "data": "List, fetch, verify and preview datasets.",
+    "new": "Write a benchmark for your own images.",
+    "score": "Score somebody's predictions against the truth.",
+    "predict": "Let a finished run's model look at images.",
+}
+
+app = App(
+    name="cvbench",
+    help="Train, compare and rank computer-vision architectures so that others believe the result.",
+    help_epilogue="Start with `cvbench run quick`; every verb has its own --help.",
+    version=__version__,
+    # Plain text is what keeps `--help` fast, and `--no-…` twins of switches would say nothing.
+    help_format="plaintext",
+    help_formatter="plain",
+    default_parameter=Parameter(negative=()),
+    exit_on_error=False,
+    print_error=False,
+    result_action="return_value",
+)
+for position, (verb, text) in enumerate(VERBS.items()):
+    home = f"cvbench.commands.{verb}"
+    app.command(f"{home}:{'app' if verb == 'data' else verb}", name=verb, help=text, sort_key=position)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line (`sys.argv` by default) and returns its exit code; never raises for a user's mistake."""
+    try:
+        code = app(sys.argv[1:] if argv is None else list(argv))
+    except CycloptsError as error:
+        return _mistake(f"{error}\nSee `cvbench --help`.")
+    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        if os.environ.get("CVBENCH_TRACEBACK"):
+            raise
+        return _mistake(str(error))
+    except KeyboardInterrupt:
+        print("\ncvbench: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `cvbench list models | head`: nobody reads on, which is no mistake of anybody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _mistake(message: str) -> int:
+    print(f"cvbench: {message}", file=sys.stderr)
+    return MISTAKE

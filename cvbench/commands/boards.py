@@ -1,0 +1,67 @@
+"""From what a store holds to a board: shared by `run` and `leaderboard`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cvbench.commands import options
+
+if TYPE_CHECKING:
+    from cvbench.board import Leaderboard
+    from cvbench.record import Record
+    from cvbench.spec import RunSpec, Suite
+    from cvbench.store import Failure, Store
+
+
+def finished(
+    suite: Suite, planned: Sequence[RunSpec], store: Store, data_root: Path, overrides: Sequence[str]
+) -> Leaderboard:
+    """The leaderboard of all planned runs: of those without a usable record it says why."""
+    from cvbench.leaderboard import rank
+    from cvbench.store import revisions
+
+    records: list[Record] = []
+    failed: dict[str, str] = {}
+    measured: list[RunSpec] = []
+    for run in planned:
+        try:
+            record = store.record(run)
+        except ValueError as error:
+            failed[run.run_id] = str(error)
+            continue
+        if record is not None:
+            records.append(record)
+            measured.append(run)
+        elif failure := store.failure(run):
+            failed[run.run_id] = f"{failure.kind}: {failure.message}"
+    known = revisions(measured, data_root)
+    return rank(suite, planned, records, failed=failed, revisions=known, overrides=overrides)
+
+
+def publish_board(leaderboard: Leaderboard, folder: Path) -> Path:
+    """Writes the board's files into `folder`, and returns it."""
+    from cvbench.page.files import publish
+
+    publish(leaderboard, folder)
+    return folder
+
+
+def show_table(leaderboard: Leaderboard) -> None:
+    """The board as tables on stdout."""
+    from cvbench.page.terminal import show
+
+    show(leaderboard, options.console())
+
+
+def show_failures(failed: Sequence[tuple[RunSpec, Failure]], store: Store) -> None:
+    """What failed and why, a line each, on stderr: the last thing that a person sees."""
+    if not failed:
+        return
+    print(f"\n{len(failed)} failed (the next `cvbench run` tries again what has no record):", file=sys.stderr)
+    for run, failure in failed:
+        reason = failure.message.strip() or "no message"
+        print(f"  {run.name}: {failure.kind}: {reason}", file=sys.stderr)
+        print(f"    log: {store.folder(run)}", file=sys.stderr)

@@ -1,0 +1,72 @@
+"""`cvbench leaderboard`: publish what a store holds of a suite, or check that published boards still agree with themselves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from cvbench.commands import options
+from cvbench.commands.options import DEFAULT_STORE, DataRoot, Json, MachineFile, Store
+
+DEFAULT_OUT = Path("leaderboards")
+
+
+def leaderboard(
+    paths: Annotated[
+        list[str] | None, Parameter(help="Benchmark files, folders or shipped suites, and dotted.key=value.")
+    ] = None,
+    /,
+    *,
+    store: Store = DEFAULT_STORE,
+    out: Annotated[
+        Path | None, Parameter(help="Publish into OUT/SUITE/ (with --check: the boards to check) [default: leaderboards].")
+    ] = None,
+    check: Annotated[bool, Parameter(help="Write nothing; every board must render to its files byte for byte.")] = False,
+    data_root: DataRoot = None,
+    machine: MachineFile = None,
+    json: Json = False,
+) -> int:
+    """Publish the leaderboard of finished runs, or check published ones.
+
+    Without --out the board is only shown. Runs that are missing or failed are shown as that.
+    """
+    if check:
+        return _check(out or DEFAULT_OUT, given=list(paths or []), json=json)
+    from cvbench.commands.boards import finished, publish_board, show_table
+    from cvbench.machine import load_machine
+    from cvbench.plan import plan
+    from cvbench.store import Store as RunStore
+    from cvbench.suite import load_suite
+
+    targets, overrides = options.paths_and_overrides(paths or [])
+    root = load_machine(machine, data_root=data_root).data_root
+    suite = load_suite(targets, overrides)
+    found = finished(suite, plan(suite), RunStore(store), root, overrides)
+    folder = publish_board(found, out / suite.name) if out is not None else None
+    if json:
+        options.print_json({"board": folder, "leaderboard": found.model_dump(mode="json")})
+        return 0
+    show_table(found)
+    if folder is not None:
+        print(f"Board: {folder.resolve()}")
+    return 0
+
+
+def _check(root: Path, *, given: list[str], json: bool) -> int:
+    if given:
+        raise ValueError(f"--check takes the boards' folder as --out, not benchmarks, but got {' '.join(given)}")
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder of boards; name it with --out")
+    from cvbench.page.files import check_all
+
+    problems = check_all(root)
+    if json:
+        options.print_json({"folder": root, "problems": problems})
+    elif not problems:
+        print(f"{root}: every board renders to its files")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0

@@ -1,0 +1,110 @@
+"""Options and small habits that several verbs share."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from cvbench.machine import Accelerator, Machine, Tracker, load_machine, parse_bytes
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cvbench.spec import RunSpec
+
+DEFAULT_STORE = Path("runs")
+
+DataRoot = Annotated[
+    Path | None, Parameter(name="--data-root", env_var="CVBENCH_DATA", help="Folder of the data packs [default: data].")
+]
+Store = Annotated[Path, Parameter(name="--store", help="Folder of runs, records and boards.")]
+Only = Annotated[
+    str | None,
+    Parameter(name="--only", help="Runs whose DATASET/MODEL, BENCHMARK/DATASET/MODEL, name or run id fits this GLOB."),
+]
+Json = Annotated[bool, Parameter(name="--json", help="Write JSON, and nothing else, to stdout.")]
+MachineFile = Annotated[
+    Path | None, Parameter(name="--machine", help="machine.yaml: devices, workers and caches of this machine.")
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class MachineOptions:
+    """Where runs happen. What is not given comes from machine.yaml, else from the defaults in `cvbench.machine`."""
+
+    machine: MachineFile = None
+    data_root: DataRoot = None
+    accelerator: Annotated[Accelerator | None, Parameter(help="Kind of device [default: auto].")] = None
+    devices: Annotated[int | None, Parameter(help="Devices of one run; above 1 it is distributed [default: 1].")] = None
+    jobs: Annotated[int | None, Parameter(help="Runs at once [default: as many as the CPU has cores; 1 on a GPU].")] = None
+    threads: Annotated[int | None, Parameter(help="Threads of one run [default: cores / jobs].")] = None
+    workers: Annotated[int | None, Parameter(help="Processes that decode images which are not cached [default: 0].")] = None
+    cache: Annotated[Path | None, Parameter(help="Folder of decoded datasets [default: ~/.cache/cvbench].")] = None
+    cache_limit: Annotated[str | None, Parameter(help="Largest dataset to cache, such as 4GiB [default: 4GiB].")] = None
+    tracker: Annotated[Tracker | None, Parameter(help="Where to log as well [default: none].")] = None
+
+    def load(self) -> Machine:
+        """The machine that these options and machine.yaml describe. Raises SpecError."""
+        return load_machine(
+            self.machine,
+            data_root=self.data_root,
+            accelerator=self.accelerator,
+            devices=self.devices,
+            jobs=self.jobs,
+            threads=self.threads,
+            workers=self.workers,
+            cache=self.cache,
+            cache_limit_bytes=None if self.cache_limit is None else parse_bytes(self.cache_limit),
+            tracker=self.tracker,
+        )
+
+
+def paths_and_overrides(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Splits positional arguments: `dotted.key=value` changes a benchmark, everything else names one."""
+    overrides = [text for text in given if re.match(r"[A-Za-z_][\w./-]*=", text) and not Path(text).exists()]
+    return [text for text in given if text not in overrides], overrides
+
+
+def select(planned: Sequence[RunSpec], only: str | None) -> list[RunSpec]:
+    """The runs that GLOB names, see `--only`. Raises ValueError with the names there are when it fits none."""
+    if only is None:
+        return list(planned)
+    chosen = [run for run in planned if any(fnmatch.fnmatchcase(name, only) for name in _names(run))]
+    if not chosen:
+        known = sorted({_names(run)[0] for run in planned})
+        shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+        raise ValueError(f"--only: Expected a GLOB that fits some run, but {only!r} fits none of: {shown}")
+    return chosen
+
+
+def _names(run: RunSpec) -> tuple[str, ...]:
+    name = f"{run.dataset.name}/{run.label or run.model.name}"
+    return name, f"{run.benchmark}/{name}", run.name, run.run_id
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that colours on terminals only (and never under NO_COLOR), and does not cut lines of a file or pipe."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else 240, highlight=False, soft_wrap=not stream.isatty())
+
+
+def print_json(value: Any) -> None:
+    """The one thing that `--json` writes to stdout."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def say(message: str, *, quiet: bool = False) -> None:
+    """Something for people to know, which is not the result: to stderr."""
+    if not quiet:
+        print(message, file=sys.stderr)

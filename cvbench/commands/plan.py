@@ -1,0 +1,83 @@
+"""`cvbench plan`: the runs of a benchmark and where each stands. Imports no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from cvbench.commands import options
+from cvbench.commands.options import DEFAULT_STORE, DataRoot, Json, MachineFile, Only, Store
+
+# What `cvbench run` would do about each state.
+MEANING = {
+    "done": "kept",
+    "missing": "to run",
+    "failed": "failed last time, to run again",
+    "outdated": "the data have changed since, to run again",
+    "stale": "scored by an older evaluator, to run again",
+}
+
+
+def plan(
+    paths: Annotated[list[str], Parameter(help="Benchmark files, folders or shipped suites, and dotted.key=value.")],
+    /,
+    *,
+    only: Only = None,
+    store: Store = DEFAULT_STORE,
+    data_root: DataRoot = None,
+    machine: MachineFile = None,
+    json: Json = False,
+) -> int:
+    """Show the runs of a benchmark: which are done, missing, failed or outdated. Runs nothing."""
+    from cvbench.machine import load_machine
+    from cvbench.plan import plan as planned_runs
+    from cvbench.store import Store as RunStore
+    from cvbench.store import revisions
+    from cvbench.suite import load_suite
+
+    targets, overrides = options.paths_and_overrides(paths)
+    root = load_machine(machine, data_root=data_root).data_root
+    suite = load_suite(targets, overrides)
+    runs = options.select(planned_runs(suite), only)
+    held = RunStore(store)
+    # Only a run that has a record can be outdated; data that nothing was measured on need not be looked at.
+    known = revisions([run for run in runs if (held.folder(run) / "record.json").exists()], root)
+    states = {run.run_id: held.state(run, known.get(run.run_id)) for run in runs}
+    counts = Counter(states[run.run_id] for run in runs)
+    if json:
+        listed = [
+            {
+                "run_id": run.run_id,
+                "group_id": run.group_id,
+                "benchmark": run.benchmark,
+                "task": run.task,
+                "dataset": run.dataset.name,
+                "model": run.label or run.model.name,
+                "seed": run.seed,
+                "state": states[run.run_id],
+                "folder": held.folder(run),
+                "spec": run.model_dump(mode="json"),
+            }
+            for run in runs
+        ]
+        options.print_json({"suite": suite.name, "counts": dict(counts), "runs": listed})
+        return 0
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("state", "benchmark", "dataset", "model", "seed", "run_id"):
+        table.add_column(column, justify="right" if column == "seed" else "left")
+    for run in runs:
+        state = states[run.run_id]
+        label = run.label or run.model.name
+        table.add_row(state, run.benchmark, run.dataset.name, label, str(run.seed), run.run_id, style=_style(state))
+    options.console().print(table)
+    for state, count in counts.items():
+        print(f"{count} {state}: {MEANING[state]}")
+    return 0
+
+
+def _style(state: str) -> str:
+    return {"done": "green", "failed": "red", "missing": ""}.get(state, "yellow")

@@ -1,0 +1,84 @@
+"""`cvbench run`: plan, execute what the store lacks, publish the board into the store, show the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from cvbench.commands import options
+from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Only, Store
+from cvbench.progress import progress
+
+DEFAULT_MACHINE = MachineOptions()
+
+
+def run(
+    paths: Annotated[list[str], Parameter(help="Benchmark files, folders or shipped suites, and dotted.key=value.")],
+    /,
+    *,
+    only: Only = None,
+    rerun: Annotated[
+        Literal["missing", "failed", "all"],
+        Parameter(help="missing: what has no valid record; failed: only what failed; all: everything anew."),
+    ] = "missing",
+    store: Store = DEFAULT_STORE,
+    on: MachineOptions = DEFAULT_MACHINE,
+    json: Json = False,
+    quiet: Annotated[bool, Parameter(help="No progress; only results and errors.")] = False,
+) -> int:
+    """Train and evaluate what a benchmark names and the store lacks, then show its leaderboard."""
+    from cvbench.commands.boards import finished, publish_board, show_failures, show_table
+    from cvbench.plan import plan
+    from cvbench.store import Store as RunStore
+    from cvbench.suite import load_suite
+
+    targets, overrides = options.paths_and_overrides(paths)
+    machine = on.load()
+    suite = load_suite(targets, overrides)
+    planned = plan(suite)
+    chosen = options.select(planned, only)
+    runs = RunStore(store)
+    options.say(summary(suite.name, len(suite.benchmarks), len(chosen), len(planned)), quiet=quiet)
+
+    from cvbench.executors.local import execute  # after the mistakes that need no torch have been found
+
+    with progress(chosen, quiet=quiet) as on_event:
+        outcomes = execute(chosen, runs, machine, rerun=rerun, on_event=on_event)
+
+    leaderboard = finished(suite, planned, runs, machine.data_root, overrides)
+    folder = publish_board(leaderboard, runs.root / "boards" / suite.name)
+    if json:
+        options.print_json(
+            {
+                "suite": suite.name,
+                "done": [_named(one) for one in outcomes.done],
+                "skipped": [_named(one) for one in outcomes.skipped],
+                "failed": [
+                    _named(one) | {"kind": failure.kind, "reason": failure.message, "folder": runs.folder(one)}
+                    for one, failure in outcomes.failed
+                ],
+                "board": folder,
+                "leaderboard": leaderboard.model_dump(mode="json"),
+            }
+        )
+    else:
+        show_table(leaderboard)
+        print(f"Board: {Path(folder).resolve()}")
+    show_failures(outcomes.failed, runs)
+    return 1 if outcomes.failed else 0
+
+
+def summary(suite: str, benchmarks: int, chosen: int, planned: int) -> str:
+    """`quick: 2 benchmarks, 18 runs`, and of how many where `--only` left some out."""
+    of = "" if chosen == planned else f" of {planned}"
+    return f"{suite}: {_count(benchmarks, 'benchmark')}, {chosen}{of} {'run' if planned == 1 else 'runs'}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _named(one: Any) -> dict[str, Any]:
+    return {"run_id": one.run_id, "name": one.name}

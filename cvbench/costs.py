@@ -1,0 +1,83 @@
+"""What a model costs: parameters, multiply-accumulates, latency, memory."""
+
+from __future__ import annotations
+
+import copy
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of parameters of the model as it predicts: heads that only training uses are left out."""
+    unused = tuple(f"network.{prefix}" for prefix in getattr(model, "training_only", ()))
+    return sum(p.numel() for name, p in model.named_parameters() if not (unused and name.startswith(unused)))
+
+
+def macs(model: nn.Module, image_shape: tuple[int, int, int]) -> int | None:
+    """Multiply-accumulates of one forward pass of one image (C, H, W) in eval mode; None where it cannot be counted.
+
+    Counted on the meta device by torch's `FlopCounterMode` (2 operations a MAC): no arithmetic is done.
+    """
+    ghost = copy.deepcopy(model).to("meta").eval()
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            ghost(torch.empty((1, *image_shape), device="meta"))
+    except (NotImplementedError, RuntimeError):  # an operation whose result's size depends on values
+        return None
+    return int(counter.get_total_flops()) // 2
+
+
+def latency(
+    model: nn.Module, image: Tensor, *, autocast: torch.autocast, warmup: int = 3, most: int = 50, seconds: float = 1.0
+) -> tuple[float, float]:
+    """(p50, p95) seconds of a forward pass at batch 1; at most `most` passes, or `seconds` of them but at least 5."""
+    times: list[float] = []
+    model.eval()
+    with torch.inference_mode(), autocast:
+        for _ in range(warmup):
+            model(image)
+        begun = time.perf_counter()
+        while len(times) < most and (len(times) < 5 or time.perf_counter() - begun < seconds):
+            _wait(image)
+            start = time.perf_counter()
+            model(image)
+            _wait(image)
+            times.append(time.perf_counter() - start)
+    p50, p95 = np.percentile(times, [50, 95])
+    return float(p50), float(p95)
+
+
+def _wait(image: Tensor) -> None:
+    if image.is_cuda:
+        torch.cuda.synchronize(image.device)
+
+
+class PeakMemory:
+    """The most memory that a run used: of the GPU's allocator where there is one, else of the process."""
+
+    def __init__(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        try:  # Linux forgets the process's high-water mark when asked so: a warm worker has had other runs before
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        except OSError:
+            pass
+
+    def read(self) -> int:
+        """Bytes since this object was made; on systems that cannot forget, since the process began."""
+        if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+            return int(torch.cuda.max_memory_allocated())
+        try:
+            status = Path("/proc/self/status").read_text(encoding="ascii")
+            line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+            return int(line.split()[1]) * 1024
+        except (OSError, StopIteration):
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            return peak if sys.platform == "darwin" else peak * 1024

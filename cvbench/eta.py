@@ -1,0 +1,89 @@
+"""Events in words, and how long what is left will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from cvbench.events import Event
+from cvbench.spec import RunSpec
+
+
+class Clock:
+    """How much of a suite is done, and how long the rest will take if it goes on as it went."""
+
+    def __init__(self, total: int, now: Callable[[], float] = time.monotonic) -> None:
+        self.total, self._now, self._started = total, now, now()
+        self.done = self.skipped = self.failed = 0
+        self._fractions: dict[str, float] = {}
+        self._starts: dict[str, float] = {}
+
+    def note(self, event: Event) -> None:
+        """Takes one event into account."""
+        run_id = event.run.run_id
+        if event.kind in ("done", "failed", "skipped"):
+            setattr(self, event.kind, getattr(self, event.kind) + 1)
+            self._fractions.pop(run_id, None)
+        elif event.kind == "start":
+            self._fractions[run_id], self._starts[run_id] = 0.0, self._now()
+        elif run_id in self._fractions:
+            self._fractions[run_id] = max(self._fractions[run_id], event.fraction)
+
+    @property
+    def finished(self) -> int:
+        return self.done + self.failed + self.skipped
+
+    @property
+    def share(self) -> float:
+        """Of the whole suite, in [0, 1]; active runs count by their fractions."""
+        return (self.finished + sum(self._fractions.values())) / self.total if self.total else 1.0
+
+    def suite_eta(self) -> float | None:
+        """Seconds that the suite still needs; None before anything is known. Skipped runs cost nothing and do not count."""
+        worked = self.done + self.failed + sum(self._fractions.values())
+        left = self.total - self.skipped - worked
+        return (self._now() - self._started) / worked * left if worked > 0.01 else None
+
+    def run_eta(self, run: RunSpec) -> float | None:
+        """Seconds that one active run still needs."""
+        fraction = self._fractions.get(run.run_id, 0.0)
+        if fraction <= 0.01:
+            return None
+        return (self._now() - self._starts[run.run_id]) / fraction * (1.0 - fraction)
+
+
+def describe(event: Event, eta: float | None = None) -> str:
+    """One event in words, without the run's name."""
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+    took = f" in {duration(event.seconds)}" if event.seconds is not None else ""
+    first_line = event.message.strip().splitlines()[0] if event.message.strip() else ""
+    match event.kind:
+        case "epoch":
+            left = f"{duration(eta)} left" if eta is not None else ""
+            return ", ".join(part for part in (f"epoch {event.epoch}/{event.epochs or '?'}", metrics, left) if part)
+        case "done":
+            return f"done{took}" + (f", {metrics}" if metrics else "")
+        case "failed":
+            return f"FAILED{took}: {first_line}"
+        case "skipped":
+            return "kept" + (f" ({first_line})" if first_line else "")
+        case "start":
+            return "started"
+        case "test":
+            return "testing"
+        case "note":
+            return first_line
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min 05 s`, `2 h 07 min`.
+
+    >>> duration(7.6), duration(185), duration(7620)
+    ('8 s', '3 min 05 s', '2 h 07 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,73 @@
+"""One run on several devices: torchrun as a child, its events read from its standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cvbench.events import Event
+from cvbench.executors.base import killed, now
+from cvbench.machine import Machine
+from cvbench.record import write_atomically
+from cvbench.spec import RunSpec
+from cvbench.store import Failure
+
+# What an outer launcher may have left; torchrun's children must not take it for their own.
+_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+class Distributed:
+    """Runs each run in its own `torch.distributed.run`, `machine.devices` processes wide."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, run: RunSpec, machine: Machine, folder: Path, tell: Callable[[Event], None]) -> Failure | None:
+        """Runs to the end and returns None, or why it failed."""
+        job = {"spec": run.model_dump(mode="json"), "machine": machine.model_dump(mode="json"), "folder": str(folder)}
+        write_atomically(folder / "job.json", json.dumps(job))
+        environment = {key: value for key, value in os.environ.items() if key not in _LAUNCHER}
+        environment |= {"OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={machine.devices}",
+                   "-m", "cvbench.harness", str(folder / "job.json")]  # fmt: skip
+        told: dict[str, Any] | None = None
+        with (folder / "processes.txt").open("w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
+            )
+            assert self._process.stdout is not None
+            for line in self._process.stdout:
+                kind, _, text = line.partition(" ")
+                if kind == "@event":
+                    tell(Event(**(json.loads(text) | {"run": run})))
+                elif kind == "@failure":
+                    told = told or json.loads(text)
+            code = self._process.wait()
+        self._process = None
+        if code == 0 and (folder / "record.json").is_file():
+            (folder / "job.json").unlink()
+            return None
+        if told is not None:
+            return Failure(run_id=run.run_id, failed_at=now(), **told)
+        return killed(run, code, _tail(folder / "processes.txt"))
+
+    def stop(self) -> None:
+        """Ends torchrun and all its processes."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+
+def _tail(path: Path, lines: int = 40) -> str:
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

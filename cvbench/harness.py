@@ -1,0 +1,266 @@
+"""`run(spec, machine, folder) -> Record`: the one place that builds a Trainer, for every task, on one device or several.
+
+Also a program: `python -m torch.distributed.run … -m cvbench.harness JOB.json` is how an executor starts a run on several
+devices. The harness itself never launches processes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L  # noqa: N812  (the name everybody uses)
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
+from torch import nn
+
+from cvbench import catalog
+from cvbench.callbacks import OnEvent, Progress, StepSeeds, Throughput, derived_seed
+from cvbench.costs import PeakMemory
+from cvbench.data.base import Dataset, DatasetInfo
+from cvbench.devices import check_precision, pick_accelerator
+from cvbench.events import Event
+from cvbench.loading.datamodule import DataModule
+from cvbench.machine import Machine
+from cvbench.models.weights import load_weights
+from cvbench.record import Record
+from cvbench.results import conclude
+from cvbench.spec import ModelRef, Recipe, RunSpec
+from cvbench.store import load_dataset
+from cvbench.tasks.base import Task
+from cvbench.trackers import build_tracker
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is. Given as `steps` it is rounded up so that all epochs have equally many."""
+
+    epochs: int
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+
+def training_length(recipe: Recipe, train_size: int) -> Length:
+    """Epochs and steps an epoch for `train_size` samples; the last incomplete batch of an epoch is dropped."""
+    full = max(1, train_size // recipe.batch_size)
+    if recipe.steps is None:
+        return Length(recipe.epochs or 1, full)
+    epochs = math.ceil(recipe.steps / full)
+    return Length(epochs, math.ceil(recipe.steps / epochs))
+
+
+def build_model(ref: ModelRef, info: DatasetInfo, task: str, *, strict_weights: bool) -> tuple[nn.Module, list[str]]:
+    """The model with its starting weights, and the names of head tensors that the weights do not cover."""
+    entry = catalog.find("models", ref.name, task)
+    options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in ref.options.items()}
+    if entry.module.endswith(".zoo"):
+        options["name"] = ref.name
+        if ref.weights is not None and ref.weights.sha256 is None:
+            options["weights"] = ref.weights.source
+    model = entry.build()(info, **options)
+    if ref.weights is not None and ref.weights.sha256 is not None:
+        return model, load_weights(model, Path(ref.weights.source), strict=strict_weights)
+    return model, list(getattr(model, "reinitialised", ()))
+
+
+def task_class(name: str) -> type[Task]:
+    """The LightningModule of a task, from its file."""
+    return importlib.import_module(f"cvbench.tasks.{name}").TASK  # type: ignore[no-any-return]
+
+
+def run(spec: RunSpec, machine: Machine, folder: Path, *, on_event: OnEvent | None = None) -> Record | None:
+    """Trains (mode `train`) and tests one model, and writes record and evidence into `folder`.
+
+    Returns the record; None on the processes of a distributed run that are not the first. Raises what stopped the run:
+    DataError, ValueError for what the user can mend, LossIsNotFiniteError when training diverged.
+    """
+    tell = on_event or (lambda event: None)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _logged(folder / "log.txt"):
+        return _run(spec, machine, folder, tell)
+
+
+def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record | None:
+    started_at, memory = datetime.now(UTC), PeakMemory()
+    recipe, accelerator = spec.recipe, pick_accelerator(machine)
+    check_precision(recipe.precision, accelerator)
+    if recipe.batch_size % machine.devices:
+        rule = f"Expected recipe.batch_size to be a multiple of {machine.devices} devices, but got {recipe.batch_size}"
+        raise ValueError(f"{rule}; the global batch size is part of the recipe and is never changed")
+    threads = machine.threads or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    dataset = load_dataset(spec.task, spec.dataset, machine.data_root)
+    info = dataset.info.at(recipe.input_size)
+    if info.input_size is None:
+        raise ValueError(f"Expected recipe.input_size: [H, W], but got none: the images of {info.name} differ in size")
+    seed_everything(derived_seed(spec.seed, "initialise"))
+    model, reinitialised = build_model(spec.model, info, spec.task, strict_weights=spec.mode == "evaluate")
+    if reinitialised:
+        logging.getLogger(__name__).info("initialised afresh, not from the weights: %s", ", ".join(reinitialised))
+    kind = task_class(spec.task)
+    data = DataModule(dataset, recipe, machine, targets=kind.targets, options=spec.dataset.options, seed=spec.seed,
+                      batch_size=recipe.batch_size // machine.devices)  # fmt: skip
+    train, validate = spec.mode == "train", spec.mode == "train" and bool(dataset.splits.get("val"))
+    # Everything is opened before the first step: damaged data must not be found after an hour of training.
+    data.open({"test": False} | ({"train": True} if train else {}) | ({"val": False} if validate else {}))
+    length = training_length(recipe, len(dataset.splits["train"])) if train else Length(1, 1)
+    data.steps_per_epoch = length.steps_per_epoch
+    task = kind(model, info, recipe, length.steps)
+    if train and recipe.class_weights != "none":
+        task.prepare_training(class_counts(dataset, info))
+    best = _checkpoint(spec, folder) if validate else None
+    timing = Throughput(length.steps_per_epoch * recipe.batch_size)
+    progress = Progress(spec, length.epochs, length.steps, tell)
+    trainer = build_trainer(spec, machine, accelerator, folder, length, validate,
+                            [StepSeeds(spec.seed), progress, timing, *([best] if best else [])])  # fmt: skip
+    if train:
+        trainer.fit(task, datamodule=data)
+        if best is not None:
+            state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+            task.load_state_dict(state["state_dict"])
+    tell(Event("test", spec, length.epochs, length.epochs, 1.0))
+    trainer.test(task, datamodule=data, verbose=False)
+    if not trainer.is_global_zero:
+        return None
+    return conclude(
+        spec, machine, folder, dataset, info, task, best, timing, memory, accelerator=accelerator, threads=threads,
+        started_at=started_at,
+    )  # fmt: skip
+
+
+def build_trainer(
+    spec: RunSpec,
+    machine: Machine,
+    accelerator: str,
+    folder: Path,
+    length: Length,
+    validate: bool,
+    callbacks: list[L.Callback],
+) -> L.Trainer:
+    """Lightning's Trainer with everything off that costs time per step or changes what is scored."""
+    recipe = spec.recipe
+    backend: Literal["gloo", "nccl"] = "nccl" if accelerator == "cuda" else "gloo"
+    strategy: Any = DDPStrategy(process_group_backend=backend) if machine.devices > 1 else "auto"
+    return L.Trainer(
+        default_root_dir=folder,
+        accelerator=accelerator,
+        devices=machine.devices,
+        strategy=strategy,
+        precision=recipe.precision,
+        max_epochs=length.epochs,
+        check_val_every_n_epoch=min(recipe.val_every, length.epochs),
+        limit_val_batches=None if validate else 0,
+        gradient_clip_val=recipe.gradient_clip,
+        # On the CPU every operation we use has a deterministic form; on CUDA those that lack one are named in the log.
+        deterministic=True if accelerator == "cpu" else "warn",
+        benchmark=False,
+        use_distributed_sampler=False,  # our loaders deal out rows themselves, without padding
+        num_sanity_val_steps=0,
+        logger=build_tracker(machine.tracker, spec, folder) or False,
+        callbacks=callbacks,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=50,
+    )
+
+
+def seed_everything(seed: int) -> None:
+    """Python's, numpy's and torch's generators; Lightning's own version also writes environment variables and a log line."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def class_counts(dataset: Dataset, info: DatasetInfo) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """How often each class occurs in the training targets (pixels or images), int64 (num_classes,); void left out."""
+    counts = np.zeros(256 if info.num_classes <= 256 else info.num_classes, dtype=np.int64)
+    split = dataset.splits["train"]
+    for index in range(len(split)):
+        counts += np.bincount(np.ravel(split.target(index)), minlength=len(counts))
+    return counts[: info.num_classes]
+
+
+def _checkpoint(spec: RunSpec, folder: Path) -> ModelCheckpoint:
+    _, metrics = catalog.metrics(spec.task)
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor=f"val/{spec.primary}",
+        mode=metrics[spec.primary][0],
+        save_top_k=1,
+        save_weights_only=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Everything that libraries log or warn goes into the run's log.txt, nothing to the terminal."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    names = ("lightning.pytorch", "lightning.fabric", "cvbench", "py.warnings", "torch")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, handlers, propagate, level in before:
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
+        handler.close()
+
+
+def main(job: Path) -> None:
+    """One process of a distributed run: JOB.json holds {spec, machine, folder}; rank 0 prints events as `@event JSON`."""
+    import json
+    import os
+    import traceback
+
+    given = json.loads(job.read_text(encoding="utf-8"))
+    first = os.environ.get("RANK", "0") == "0"
+
+    def tell(event: Event) -> None:
+        if first:
+            shown = event._asdict() | {"run": event.run.run_id, "metrics": dict(event.metrics), "failure": None}
+            print("@event " + json.dumps(shown), flush=True)
+
+    try:
+        run(
+            RunSpec.model_validate_json(json.dumps(given["spec"])),
+            Machine.model_validate_json(json.dumps(given["machine"])),
+            Path(given["folder"]),
+            on_event=tell,
+        )
+    except Exception as error:
+        told = {"kind": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
+        print("@failure " + json.dumps(told), flush=True)
+        raise
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(Path(sys.argv[1]))

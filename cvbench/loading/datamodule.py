@@ -1,0 +1,107 @@
+"""`DataModule`: a dataset, a recipe and a machine as Lightning's loaders, and augmentation on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L  # noqa: N812  (the name everybody uses)
+
+from cvbench.data.base import DataError, Dataset
+from cvbench.loading.augment import Augmenter, to_float
+from cvbench.loading.loader import Loader, Source
+from cvbench.loading.sources import open_source
+from cvbench.loading.targets import Targets
+from cvbench.machine import Machine
+from cvbench.spec import Recipe
+
+
+class DataModule(L.LightningDataModule):
+    """Loaders of every role. `batch_size` is of one process; draws and order come from `seed`.
+
+    options: the dataset's options, part of the cache's key. Raises DataError for an empty split, and ValueError where
+    the recipe would crop away what the task scores.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        machine: Machine,
+        *,
+        targets: type[Targets],
+        options: Mapping[str, Any],
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        super().__init__()
+        if targets.whole_image and recipe.resize == "crop":
+            raise ValueError(
+                "Expected recipe.resize to be 'stretch', but got 'crop': it leaves out pixels that are scored"
+            )
+        self.dataset, self.recipe, self.machine, self.targets = dataset, recipe, machine, targets
+        self.options, self.seed, self.batch_size = dict(options), seed, batch_size
+        #: batches of a training epoch; None: all that are whole
+        self.steps_per_epoch: int | None = None
+        self._sources: dict[str, Source] = {}
+
+    def source(self, role: str, *, training: bool = False) -> Source:
+        """The opened source of a role; opening may decode and cache the whole split."""
+        key = f"{role}/{training}"
+        if key not in self._sources:
+            split = self.dataset.splits.get(role)
+            if split is None or len(split) == 0:
+                rule = "Expected at least one sample, but got none"
+                raise DataError(
+                    f"{self.dataset.info.name}: split {role!r}: {rule}; `cvbench data verify` shows the splits"
+                )
+            self._sources[key] = open_source(
+                split,
+                self.dataset.info,
+                self.recipe,
+                self.targets,
+                training=training,
+                cache=self.machine.cache,
+                cache_limit_bytes=self.machine.cache_limit_bytes,
+                key=(role, self.options),
+            )
+        return self._sources[key]
+
+    def open(self, roles: Mapping[str, bool]) -> None:
+        """Opens role -> training now, so that damaged data are found before anything is trained."""
+        for role, training in roles.items():
+            self.source(role, training=training)
+
+    def train_dataloader(self) -> Loader:
+        return self._loader("train", training=True)
+
+    def val_dataloader(self) -> Loader:
+        return self._loader("val", training=False)
+
+    def test_dataloader(self) -> Loader:
+        return self._loader("test", training=False)
+
+    def _loader(self, role: str, *, training: bool) -> Loader:
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        source = self.source(role, training=training)
+        if len(source.ids) < world:
+            raise DataError(
+                f"split {role!r} has {len(source.ids)} samples, too few for {world} processes; lower --devices"
+            )
+        return Loader(
+            source,
+            self.batch_size,
+            training=training,
+            seed=self.seed,
+            rank=rank,
+            world=world,
+            workers=self.machine.workers,
+            steps=self.steps_per_epoch if training else None,
+        )
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """On the device: augment in training, then float images in [0, 1]."""
+        if self.trainer is not None and self.trainer.training:
+            crop = not getattr(self.source("train", training=True), "crops", False)
+            return self.targets.augment(batch, Augmenter(self.recipe.augment, crop=crop))
+        return batch._replace(images=to_float(batch.images))

@@ -1,0 +1,74 @@
+"""From an image of any size to the input size: which box of it is taken, and the resizing itself (Pillow, antialiased)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cvbench.spec import Augment, Recipe
+
+# Columns of `draws`: which uniform number decides what. Every sample gets all of them, whatever the recipe uses.
+FLIP, SHIFT_X, SHIFT_Y, SCALE, RATIO, CROP_X, CROP_Y, ROTATE, BRIGHTNESS, CONTRAST, SATURATION = range(11)
+DRAWS = 11
+
+
+class Geometry(NamedTuple):
+    """box: (left, top, right, bottom) in pixels of the source, resized to `size` (H, W)."""
+
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+
+
+def evaluation_geometry(height: int, width: int, recipe: Recipe) -> Geometry:
+    """The whole image (`stretch`), or the centre crop after scaling the shorter side (`crop`), at the input size."""
+    size = recipe.input_size or (height, width)
+    if recipe.resize == "stretch":
+        return Geometry((0.0, 0.0, float(width), float(height)), size)
+    # The shorter side becomes max(size) / crop_fraction; the crop is `size` pixels of that.
+    per_pixel = min(height, width) * recipe.crop_fraction / max(size)
+    box_height, box_width = min(height, size[0] * per_pixel), min(width, size[1] * per_pixel)
+    left, top = (width - box_width) / 2, (height - box_height) / 2
+    return Geometry((left, top, left + box_width, top + box_height), size)
+
+
+def crop_boxes(draws: NDArray[np.float32], augment: Augment) -> NDArray[np.float64]:
+    """Random crops as (left, top, width, height) relative to the image, float64 (N, 4); Szegedy 2015's area and ratio.
+
+    A crop larger than the image (scale above 1) hangs over its border.
+    """
+    low, high = augment.crop_scale or (1.0, 1.0)
+    area = low + (high - low) * draws[:, SCALE].astype(np.float64)
+    low, high = augment.crop_ratio or (1.0, 1.0)
+    ratio = np.exp(math.log(low) + (math.log(high) - math.log(low)) * draws[:, RATIO].astype(np.float64))
+    width, height = np.sqrt(area * ratio), np.sqrt(area / ratio)
+    if augment.crop_scale is None or augment.crop_scale[1] <= 1.0:
+        width, height = np.minimum(width, 1.0), np.minimum(height, 1.0)
+    left = (1.0 - width) * draws[:, CROP_X]
+    top = (1.0 - height) * draws[:, CROP_Y]
+    return np.stack([left, top, width, height], axis=1)
+
+
+def crops_while_decoding(augment: Augment) -> bool:
+    """Whether random crops can be cut from the full-size image in the decoding worker: they never leave the image."""
+    return augment.crop_scale is not None and augment.crop_scale[1] <= 1.0
+
+
+def random_geometry(height: int, width: int, recipe: Recipe, draws: NDArray[np.float32]) -> Geometry:
+    """A random crop of the full-size image, at the input size; `draws` (K,) of this sample."""
+    left, top, box_width, box_height = crop_boxes(draws[None, :], recipe.augment)[0]
+    box = (left * width, top * height, (left + box_width) * width, (top + box_height) * height)
+    return Geometry(box, recipe.input_size or (height, width))
+
+
+def resize(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
+    """uint8 (H, W, C) -> uint8 (h, w, C): bilinear with antialiasing; the same array where nothing changes."""
+    height, width, channels = image.shape
+    if geometry.size == (height, width) and geometry.box == (0.0, 0.0, float(width), float(height)):
+        return image
+    picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
+    resized = np.asarray(picture.resize(geometry.size[::-1], Image.Resampling.BILINEAR, box=geometry.box))
+    return resized[:, :, None] if channels == 1 else resized

@@ -1,0 +1,123 @@
+"""`Loader`: batches in an order that is a pure function of (seed, epoch), resumable in mid-epoch, split over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from cvbench.loading.draws import epoch_order, sample_keys, uniforms
+from cvbench.loading.geometry import DRAWS
+
+
+class Source(Protocol):
+    """Where a loader's batches come from. `in_memory`: fetching is slicing, so worker processes would only slow it."""
+
+    ids: Sequence[str]
+    in_memory: bool
+
+    def fetch(self, index: NDArray[np.int64], draws: NDArray[np.float32]) -> Any:
+        """The batch of the samples at `index` (B,), with their draws (B, K)."""
+        ...
+
+
+class Loader:
+    """Batches of this process. Training shuffles, draws and drops the last incomplete batch; evaluation does neither.
+
+    batch_size: of this process; the global batch is `world` times that. Training rows of a global batch are dealt out
+    as [rank::world], so that any number of processes sees the same global batches. steps: fewer batches an epoch. State: {epoch, position}.
+    """
+
+    # Lightning looks for these on a loader and would wrap it if they were missing.
+    sampler = None
+    batch_sampler = None
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        *,
+        training: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 0,
+        steps: int | None = None,
+    ) -> None:
+        self.source, self.batch_size, self.training, self.seed = source, batch_size, training, seed
+        self.rank, self.world, self.workers = rank, world, 0 if source.in_memory else workers
+        self.steps = steps
+        self.epoch = self.position = 0
+        self._keys = sample_keys(source.ids) if training else None
+
+    def __len__(self) -> int:
+        size, step = len(self.source.ids), self.batch_size * self.world
+        if self.training:
+            return min(self.steps or size, max(1, size // step))
+        mine = len(range(self.rank, size, self.world))
+        return -(-mine // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.training:
+            yield from self._fetch_all(self._indices())
+            return
+        indices = self._indices()
+        for batch in self._fetch_all(indices[self.position :]):
+            # Counted before the batch is handed out: Lightning never asks for more than the last one.
+            self.position += 1
+            if self.position == len(indices):
+                self.epoch, self.position = self.epoch + 1, 0
+            yield batch
+
+    def _indices(self) -> list[NDArray[np.int64]]:
+        size, step = len(self.source.ids), self.batch_size * self.world
+        if not self.training:
+            mine = np.arange(self.rank, size, self.world, dtype=np.int64)
+            return [mine[start : start + self.batch_size] for start in range(0, len(mine), self.batch_size)]
+        order = epoch_order(self.seed, self.epoch, size)
+        return [order[b * step : (b + 1) * step][self.rank :: self.world] for b in range(len(self))]
+
+    def _draws(self, index: NDArray[np.int64], epoch: int) -> NDArray[np.float32]:
+        if self._keys is None:
+            return np.zeros((len(index), 0), dtype=np.float32)
+        return uniforms(self.seed, epoch, self._keys[index], DRAWS)
+
+    def _fetch_all(self, indices: list[NDArray[np.int64]]) -> Iterator[Any]:
+        epoch = self.epoch  # fixed now: the counter moves on before the last batch is used
+        wanted = ((index, self._draws(index, epoch)) for index in indices)
+        if not self.workers:
+            for index, draws in wanted:
+                yield self.source.fetch(index, draws)
+            return
+        # A worker fetches a whole batch; one sample at a time would send each through its own queue entry.
+        whole = _Whole(self.source)
+        yield from DataLoader(
+            whole,  # type: ignore[arg-type]
+            sampler=list(wanted),
+            batch_size=None,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]
+
+
+class _Whole:
+    """A source as the map-style dataset that torch's workers want."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source.ids)
+
+    def __getitem__(self, wanted: tuple[NDArray[np.int64], NDArray[np.float32]]) -> Any:
+        return self.source.fetch(*wanted)

@@ -1,0 +1,94 @@
+"""How each kind of target is prepared for a size, stacked, batched and augmented. A task names its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from cvbench.data.base import VOID
+from cvbench.loading.augment import Augmenter
+from cvbench.loading.batches import ClassificationBatch, SegmentationBatch
+from cvbench.loading.geometry import Geometry
+
+
+class Targets(Protocol):
+    """A kind of target. `whole_image`: every pixel is scored, so evaluation must not crop."""
+
+    whole_image: ClassVar[bool]
+
+    @staticmethod
+    def prepare(target: Any, geometry: Geometry, *, training: bool) -> NDArray[Any]:
+        """One sample's target as an array, brought to the input size where training needs that."""
+        ...
+
+    @staticmethod
+    def batch(images: Tensor, targets: Sequence[NDArray[Any]] | NDArray[Any], index: Tensor, draws: Tensor) -> Any:
+        """The task's batch from stacked images and the prepared targets."""
+        ...
+
+    @staticmethod
+    def augment(batch: Any, augmenter: Augmenter) -> Any:
+        """The batch with its images (and what must move with them) augmented on their device."""
+        ...
+
+
+class Labels:
+    """A class index an image."""
+
+    whole_image = False
+
+    @staticmethod
+    def prepare(target: Any, geometry: Geometry, *, training: bool) -> NDArray[np.int64]:
+        return np.asarray(target, dtype=np.int64)
+
+    @staticmethod
+    def batch(
+        images: Tensor, targets: Sequence[NDArray[Any]] | NDArray[Any], index: Tensor, draws: Tensor
+    ) -> ClassificationBatch:
+        return ClassificationBatch(images, torch.from_numpy(np.asarray(targets, dtype=np.int64)), index, draws)
+
+    @staticmethod
+    def augment(batch: ClassificationBatch, augmenter: Augmenter) -> ClassificationBatch:
+        images, _ = augmenter(batch.images, None, batch.draws)
+        return batch._replace(images=images)
+
+
+class Masks:
+    """A class index a pixel; evaluation keeps the scoring size, training the input size."""
+
+    whole_image = True
+
+    @staticmethod
+    def prepare(target: Any, geometry: Geometry, *, training: bool) -> NDArray[np.uint8]:
+        mask = np.asarray(target, dtype=np.uint8)
+        if not training:
+            return mask
+        left, top, right, bottom = geometry.box
+        picture = Image.fromarray(mask)
+        resized = picture.resize(geometry.size[::-1], Image.Resampling.NEAREST, box=(left, top, right, bottom))
+        return np.asarray(resized)
+
+    @staticmethod
+    def batch(
+        images: Tensor, targets: Sequence[NDArray[Any]] | NDArray[Any], index: Tensor, draws: Tensor
+    ) -> SegmentationBatch:
+        sizes = torch.tensor([mask.shape for mask in targets], dtype=torch.int64)
+        if isinstance(targets, np.ndarray):
+            return SegmentationBatch(images, torch.from_numpy(targets), sizes, index, draws)
+        height, width = sizes.amax(dim=0).tolist()
+        padded = np.full((len(targets), height, width), VOID, dtype=np.uint8)
+        for row, mask in zip(padded, targets, strict=True):
+            row[: mask.shape[0], : mask.shape[1]] = mask
+        return SegmentationBatch(images, torch.from_numpy(padded), sizes, index, draws)
+
+    @staticmethod
+    def augment(batch: SegmentationBatch, augmenter: Augmenter) -> SegmentationBatch:
+        images, masks = augmenter(batch.images, batch.masks, batch.draws)
+        assert masks is not None
+        return batch._replace(images=images, masks=masks)

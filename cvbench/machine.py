@@ -1,0 +1,103 @@
+"""`Machine`: where runs happen. Read from machine.yaml and the command line; never part of a run's hash."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from cvbench.spec import Frozen
+
+DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cvbench"
+
+Accelerator = Literal["auto", "cpu", "cuda", "mps"]
+Tracker = Literal["none", "wandb", "tensorboard"]
+
+_UNITS = {"": 1, "b": 1} | {
+    prefix + unit: base**power
+    for power, prefix in enumerate("kmgt", start=1)
+    for unit, base in (("b", 1000), ("", 1024), ("ib", 1024))
+}
+
+
+def parse_bytes(text: str | int) -> int:
+    """`4GiB`, `500MB`, `512M` (binary) or a plain number of bytes. Raises ValueError for anything else."""
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f"Expected a size such as 4GiB, 500MB or a number of bytes, but got {text!r}")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _bytes(value: Any) -> Any:
+    return parse_bytes(value) if isinstance(value, str) else value
+
+
+def _path(value: Any) -> Any:
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+LocalPath = Annotated[Path, BeforeValidator(_path)]
+
+
+class Machine(Frozen):
+    """Devices, workers, caches.
+
+    accelerator: `auto` takes CUDA, then Apple's MPS, then the CPU. devices: processes of one run (DDP above 1).
+    jobs: runs at once; absent: on a CPU as many as it has cores (at most 8, at most the runs of the plan), else 1.
+    threads: of one run; absent: cores / jobs. workers: decoding processes of one run, for data that are not cached.
+    cache_limit_bytes: data sets whose decoded pixels fit below it are decoded once into a memory map under `cache`;
+    in YAML and on the command line a size with its unit (`4GiB`) will do.
+    """
+
+    accelerator: Accelerator = "auto"
+    devices: Annotated[int, Field(ge=1)] = 1
+    jobs: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[int, Field(ge=0)] = 0
+    data_root: LocalPath = Path("data")
+    cache: LocalPath = DEFAULT_CACHE
+    cache_limit_bytes: Annotated[int, BeforeValidator(_bytes), Field(ge=0)] = 4 << 30
+    tracker: Tracker = "none"
+
+
+def load_machine(path: Path | str | None = None, **overrides: Any) -> Machine:
+    """The machine of `path` (machine.yaml; None: the defaults), changed by those overrides that are not None.
+
+    Relative paths in the file start at its folder. Raises SpecError (a ValueError) that names every mistake at once: file,
+    line, key, value, rule and the nearest valid key.
+    """
+    from cvbench.yamlfile import Document, SpecError, read_yaml
+
+    document = read_yaml(Path(path)) if path is not None else Document("machine", {}, {})
+    data = {} if document.data is None else document.data
+    if not isinstance(data, dict):
+        raise SpecError([document.problem((), f"Expected keys such as `devices: 2`, but got {data!r}")])
+    given = {key: value for key, value in overrides.items() if value is not None}
+    for key in ("data_root", "cache"):
+        if path is not None and isinstance(data.get(key), str):
+            data[key] = str(Path(path).parent / Path(data[key]).expanduser())
+    try:
+        return Machine.model_validate(data | given)
+    except ValidationError as error:
+        problems = []
+        for found in error.errors():
+            key = str(found["loc"][0]) if found["loc"] else ""
+            option = "--" + key.removesuffix("_bytes").replace("_", "-")
+            source = Document(option, {}, {}) if key in given else document
+            problems.append(source.problem(found["loc"], _explain(key, found)))
+        raise SpecError(problems) from error
+
+
+def _explain(key: str, error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, Machine.model_fields, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(Machine.model_fields)}"
+        return f"unknown key {key!r}; {remedy}"
+    message = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "Expected")
+    return f"{key}: {message}" + ("" if "but got" in message else f", but got {error['input']!r}")

@@ -1,0 +1,136 @@
+"""What a board shows, as texts: the columns of its headline table, its headings and its protocol in words.
+
+Shared by Markdown, the terminal and the page, so that all of them say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from cvbench.board import Board, Leaderboard, Row
+from cvbench.page import text
+
+ARROWS = {"max": "↑", "min": "↓"}
+# (field, column head, how it reads, importance: the least important go first where the place is narrow)
+_COSTS: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
+    ("parameters", "params", text.count, 70),
+    ("macs", "MACs", text.count, 50),
+    ("test_images_per_second", "images/s", text.count, 45),
+    ("latency_p50_seconds", "p50", text.duration, 20),
+    ("latency_p95_seconds", "p95", text.duration, 10),
+    ("peak_memory_bytes", "memory", text.size, 15),
+    ("train_seconds", "train", text.duration, 60),
+)
+
+
+class Column(NamedTuple):
+    """One column; cells in the order of the board's rows. importance: 100 is never left out."""
+
+    head: str
+    cells: tuple[str, ...]
+    numeric: bool = True
+    importance: int = 100
+
+
+def headline(board: Board) -> list[Column]:
+    """Model, primary metric, finished runs, other metrics, what was tuned, costs: where any row knows them."""
+    columns = [
+        Column("model", tuple(row.label for row in board.rows), numeric=False),
+        _metric(board, 0),
+        Column("runs", tuple(row.state for row in board.rows), numeric=False),
+        *(_metric(board, index) for index in range(1, len(board.metrics))),
+    ]
+    if any(row.overrides for row in board.rows):
+        overrides = tuple(", ".join(row.overrides) or text.NOTHING for row in board.rows)
+        columns.append(Column("own recipe", overrides, numeric=False, importance=65))
+    for field, head, show, importance in _COSTS:
+        if any(getattr(row.costs, field, None) is not None for row in board.rows):
+            cells = tuple(show(getattr(row.costs, field, None)) for row in board.rows)
+            columns.append(Column(head, cells, importance=importance))
+    if len({row.environments for row in board.rows if row.environments}) > 1:
+        letters = tuple(", ".join(letter(i) for i in row.environments) or text.NOTHING for row in board.rows)
+        columns.append(Column("environment", letters, numeric=False, importance=35))
+    return columns
+
+
+def _metric(board: Board, index: int) -> Column:
+    metric = board.metrics[index]
+    cells = []
+    for row in board.rows:
+        score = row.scores.get(metric.name)
+        mean, sd = (score.mean, score.sd) if score else (None, None)
+        cells.append(text.spread(mean, sd, fraction=metric.fraction))
+    unit = " %" if metric.fraction else ""
+    return Column(
+        f"{metric.name}{unit} {ARROWS[metric.direction]}",
+        tuple(cells),
+        importance=100 if index == 0 else max(30, 40 - index),
+    )
+
+
+def letter(index: int) -> str:
+    """Names environments A, B … Z, A1, B1 …"""
+    return chr(ord("A") + index % 26) + (str(index // 26) if index >= 26 else "")
+
+
+def heading(leaderboard: Leaderboard, board: Board) -> str:
+    """`camvid (classes 11)`: the dataset, with the options that tell it from the suite's other boards on it."""
+    peers = [other for other in leaderboard.boards if other.dataset == board.dataset]
+    differ = {
+        key: value
+        for key, value in board.options.items()
+        if any(other.options.get(key) != value for other in peers if other is not board)
+    }
+    name = f"{board.dataset} ({text.settings(differ)})" if differ else board.dataset
+    same = [other for other in peers if (other.task, other.options) == (board.task, board.options)]
+    return f"{name}: {board.task}" + (f", {board.benchmark}" if len(same) > 1 else "")
+
+
+def protocol(board: Board) -> list[str]:
+    """What makes the numbers comparable, one sentence each, names as the dataset gives them."""
+    if board.protocol is None:
+        return ["No run has finished yet, so the protocol is not known here."]
+    rest = dict(board.protocol)
+    rest.pop("classes", None)
+    roles = rest.pop("roles", {})
+    roles = roles if isinstance(roles, Mapping) else {"roles": roles}
+    splits = [
+        f"{role} {number:,} images" + (f" ({roles[role]})" if role in roles else "")
+        for role, number in board.split_sizes.items()
+    ]
+    sentences = [f"{len(board.classes)} classes.", f"Splits: {'; '.join(splits)}."]
+    if "scoring_size" in rest:
+        sentences.append(f"Scored at {_scoring_size(rest.pop('scoring_size'))}.")
+    sentences += [f"{key.replace('_', ' ').capitalize()}: {_words(value)}." for key, value in rest.items()]
+    if board.selection:
+        sentences.append(f"Tested checkpoint: {'; '.join(board.selection)}.")
+    if board.absent_classes:
+        sentences.append(f"In neither truth nor prediction, so left out of means: {', '.join(board.absent_classes)}.")
+    return sentences
+
+
+def unfinished(board: Board) -> list[tuple[Row, list[str]]]:
+    """Rows with runs that are not in the numbers, and a line for each reason."""
+    found = []
+    for row in board.rows:
+        seeds: dict[tuple[str, str], list[str]] = {}
+        for run in row.runs:
+            if run.state != "done":
+                seeds.setdefault((run.state, run.reason), []).append(str(run.seed))
+        lines = [
+            f"{'seeds' if len(numbers) > 1 else 'seed'} {', '.join(numbers)} {state}"
+            + (f": {reason}" if reason else "")
+            for (state, reason), numbers in seeds.items()
+        ]
+        if lines:
+            found.append((row, lines))
+    return found
+
+
+def _scoring_size(value: Any) -> str:
+    return "the native size of the labels" if value == "native" else f"{_words(value)} pixels"
+
+
+def _words(value: Any) -> str:
+    return text.settings(value) if isinstance(value, Mapping) else text.settings({"": value}).strip()

@@ -1,0 +1,76 @@
+"""A published board: board.json first, then every other file from it alone; and the check that they still agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import zip_longest
+from pathlib import Path
+
+from cvbench.board import Leaderboard, freeze, frozen, inconsistencies, read_board
+from cvbench.page import markdown, table_csv
+from cvbench.record import write_atomically
+
+# File name -> how it is made from the board; `check` and `publish` know no others.
+RENDERERS: dict[str, Callable[[Leaderboard], str]] = {
+    "metrics.csv": table_csv.render,
+    "leaderboard.md": markdown.render,
+}
+
+
+def publish(leaderboard: Leaderboard, folder: Path) -> list[Path]:
+    """Freezes the leaderboard into `folder` and renders all files from what was frozen; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    board = folder / "board.json"
+    freeze(leaderboard, board)
+    paths = [board]
+    leaderboard = read_board(board)
+    for name, render in RENDERERS.items():
+        write_atomically(folder / name, render(leaderboard))
+        paths.append(folder / name)
+    return paths
+
+
+def check(folder: Path) -> list[str]:
+    """What is wrong with a published board; empty when its files are, byte for byte, what board.json says.
+
+    Also compares board.json with itself: its means, counts and order must follow from the runs it lists.
+    """
+    path = folder / "board.json"
+    try:
+        leaderboard = read_board(path)
+    except FileNotFoundError:
+        return [f"{path}: not there; render it with `cvbench leaderboard`"]
+    except ValueError as error:
+        return [str(error)]
+    expected = {"board.json": frozen(leaderboard)}
+    expected |= {name: render(leaderboard) for name, render in RENDERERS.items()}
+    differences = [_difference(folder / name, content) for name, content in expected.items()]
+    return [text for text in differences if text] + [f"{path}: {text}" for text in inconsistencies(leaderboard)]
+
+
+def check_all(root: Path) -> list[str]:
+    """`check` of every board below `root`; a leaderboards folder without any is a problem too."""
+    folders = sorted(path.parent for path in root.glob("**/board.json"))
+    orphans = sorted({path.parent for name in RENDERERS for path in root.glob(f"**/{name}")}.difference(folders))
+    if not folders and not orphans:
+        return [f"{root}: no board.json below it"]
+    return [problem for folder in [*folders, *orphans] for problem in check(folder)]
+
+
+def _difference(path: Path, expected: str) -> str | None:
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return f"{path}: not there; render it again with `cvbench leaderboard`"
+    if found == expected.encode():
+        return None
+    lines = zip_longest(expected.encode().split(b"\n"), found.split(b"\n"))
+    number, (ours, theirs) = next((n, pair) for n, pair in enumerate(lines, 1) if pair[0] != pair[1])
+    return f"{path}:{number}: Expected {_line(ours)}, as board.json says, but found {_line(theirs)}"
+
+
+def _line(line: bytes | None) -> str:
+    if line is None:
+        return "the end of the file"
+    shown = line.decode("utf-8", "backslashreplace")
+    return repr(shown if len(shown) <= 120 else shown[:119] + "…")

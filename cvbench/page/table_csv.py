@@ -1,0 +1,59 @@
+"""metrics.csv: one line a row of the board, fractions as frozen, for spreadsheets and scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from cvbench.board import Board, Leaderboard, Row
+from cvbench.page.text import csv_cell
+from cvbench.record import Costs
+from cvbench.table import STATES, canonical
+
+
+def render(leaderboard: Leaderboard) -> str:
+    """Same columns as `table.metrics_table`, and run ids; metrics that a task does not have stay empty."""
+    rows = [_flat(board, row) for board in leaderboard.boards for row in board.rows]
+    others = dict.fromkeys(key for row in rows for key in row if key.endswith(("_mean", "_sd")))
+    first = [*_FACTS, *others, *Costs.model_fields, "seeds", "run_ids"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, first, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+_FACTS = (
+    *("benchmark", "task", "dataset", "dataset_options", "model", "group_id", "protocol", "revision"),
+    *("primary", "mean", "sd", "n", "planned", *STATES[1:], "state", "overrides"),
+)
+
+
+def _flat(board: Board, row: Row) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "benchmark": board.benchmark,
+        "task": board.task,
+        "dataset": board.dataset,
+        "dataset_options": canonical(board.options),
+        "model": row.label,
+        "group_id": row.group_id,
+        "protocol": board.protocol_hash,
+        "revision": board.revision,
+        "primary": board.primary.name,
+        "mean": row.mean,
+        "sd": row.sd,
+        "n": row.n,
+        "planned": row.planned,
+        **{state: sum(run.state == state for run in row.runs) for state in STATES[1:]},
+        "state": row.state,
+        "overrides": ", ".join(row.overrides),
+    }
+    scores = {
+        f"{metric.name}_{part}": getattr(row.scores[metric.name], part)
+        for metric in board.metrics[1:]
+        for part in ("mean", "sd")
+    }
+    costs = row.costs.model_dump() if row.costs else {}
+    runs = {"seeds": " ".join(str(run.seed) for run in row.runs), "run_ids": " ".join(run.run_id for run in row.runs)}
+    return facts | scores | costs | runs

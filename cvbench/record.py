@@ -1,0 +1,136 @@
+"""`Record`: the frozen, typed result of one run, one JSON file, and the only source of every table."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cvbench.spec import RunSpec
+
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    # Unknown keys are kept out silently: a newer minor version may add some, and old code must still load it.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Costs(_Part):
+    """What the run took. MACs are multiply-accumulates of one forward pass of one image at the input size."""
+
+    parameters: int
+    macs: int | None = None
+    train_seconds: float | None = None
+    train_images_per_second: float | None = None
+    test_seconds: float | None = None
+    test_images_per_second: float | None = None
+    latency_p50_seconds: float | None = None
+    latency_p95_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+class Selection(_Part):
+    """Which checkpoint was tested and why."""
+
+    rule: str
+    epoch: int | None = None
+    step: int | None = None
+    value: float | None = None
+
+
+class Execution(_Part):
+    """How the harness carried the recipe out on this machine; never part of the hash."""
+
+    accelerator: str
+    devices: int
+    device_name: str
+    threads: int
+    batch_per_device: int
+    accumulate: int = 1
+
+
+class DatasetFacts(_Part):
+    """What the board shows of the data: protocol, sizes, classes and what may be redistributed."""
+
+    protocol: dict[str, Any]
+    revision: str
+    classes: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...] | None = None
+    split_sizes: dict[str, int]
+    licence: str
+    redistributable: bool
+
+
+class Record(_Part):
+    """One finished run. Metrics are `split/name` -> fraction in [0, 1] unless the metric says otherwise.
+
+    per_class: metric -> class -> value; None where the class appears in neither truth nor prediction.
+    samples: split -> number of distinct samples that were scored.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    group_id: str
+    spec: RunSpec
+    dataset: DatasetFacts
+    metrics: dict[str, float]
+    directions: dict[str, str]
+    per_class: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    absent_classes: tuple[str, ...] = ()
+    costs: Costs
+    samples: dict[str, int]
+    selection: Selection
+    execution: Execution
+    environment: dict[str, Any]
+    evaluator_version: int
+    started_at: datetime
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes `text` so that `path` either has all of it or does not change, also after a power failure."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Writes the record last and atomically: its presence means that the run succeeded."""
+    write_atomically(path, record.model_dump_json(indent=1) + "\n")
+
+
+def read_record(path: Path) -> Record:
+    """Reads one record. Raises ValueError that names the file when it is cut off, edited into nonsense or too new."""
+    try:
+        record = Record.model_validate_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable record ({_first_line(error)}); move it away and run again") from error
+    if record.schema_version > SCHEMA_VERSION:
+        raise ValueError(
+            f"{path}: Expected schema_version <= {SCHEMA_VERSION}, but got {record.schema_version}; upgrade cvbench"
+        )
+    return record
+
+
+def load_records(root: Path | str) -> list[Record]:
+    """All records below `root`, sorted by path. Unreadable ones raise; see `read_record`."""
+    return [read_record(path) for path in sorted(Path(root).glob("*/*/*/record.json"))]
+
+
+def metric(record: Record, name: str, split: str = "test") -> float | None:
+    """The value of one metric of one split, or None where the record does not have it."""
+    return record.metrics.get(f"{split}/{name}")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return " ".join(line.strip() for line in lines[:3])

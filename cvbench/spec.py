@@ -1,0 +1,202 @@
+"""The typed, frozen words of a benchmark file, and `RunSpec`: everything that changes the numbers of one run.
+
+Light: pydantic only. `suite.py` reads these from YAML, `plan.py` turns a `Suite` into `RunSpec`s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Mode = Literal["train", "evaluate"]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class Frozen(BaseModel):
+    """Base of everything that is read from YAML: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Augment(Frozen):
+    """Random changes of training images; each sample draws its own parameters from (seed, epoch, sample id).
+
+    flip: mirror left-right with probability 1/2. shift: up to so many pixels each way, zeros move in.
+    crop_scale: area share of a random crop that is resized to the input size; above 1 the image shrinks into a border.
+    crop_ratio: width / height of that crop relative to the image's. rotate: up to so many degrees each way.
+    colour: brightness, contrast and saturation are each scaled by a factor from [1 - colour, 1 + colour].
+    Moved-in pixels are 0 in images and void in masks.
+    """
+
+    flip: bool = False
+    shift: Annotated[int, Field(ge=0)] = 0
+    crop_scale: tuple[Positive, Positive] | None = None
+    crop_ratio: tuple[Positive, Positive] | None = None
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    colour: Fraction = 0.0
+
+    @field_validator("crop_scale", "crop_ratio")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError(f"Expected [low, high] with low <= high, but got {list(value)}")
+        return value
+
+
+class Recipe(Frozen):
+    """Every training choice of a run. `batch_size` is global: the harness divides it by the number of processes.
+
+    epochs or steps: one of them; `steps` are optimiser steps. lr: the schedule's peak. warmup: share of all steps over
+    which lr rises linearly from 0 (one_cycle: the rising part, 0.3 if not given). milestones: shares of all steps at which `step` multiplies
+    lr by gamma. input_size: (H, W) the model gets; absent: the native size. resize: `stretch` to it, or `crop`: scale the
+    shorter side to input / crop_fraction and take the centre. class_weights: weigh the loss by median frequency over class
+    frequency (Eigen & Fergus 2015). gradient_clip: largest norm. val_every: epochs between validations.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    optimiser: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: Positive = 1e-3
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    schedule: Literal["constant", "cosine", "step", "poly", "one_cycle"] = "cosine"
+    warmup: Fraction | None = None
+    milestones: tuple[Fraction, ...] = (0.5, 0.75)
+    gamma: Fraction = 0.1
+    power: Positive = 0.9
+    label_smoothing: Fraction = 0.0
+    class_weights: Literal["none", "median_frequency"] = "none"
+    input_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    resize: Literal["stretch", "crop"] = "stretch"
+    crop_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.875
+    augment: Augment = Augment()
+    gradient_clip: Positive | None = None
+    precision: Precision = "32-true"
+    channels_last: bool = True
+    val_every: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Recipe:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("Expected `epochs` or `steps`, but got both; remove one")
+        return self
+
+
+class DatasetEntry(Frozen):
+    """One line of `datasets:`; `recipe` changes the benchmark's recipe for all models on this dataset."""
+
+    name: str
+    options: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+
+
+class ModelEntry(Frozen):
+    """One line of `models:`. `weights`: a local file, or the name of a zoo's weights. `recipe`: its own override, shown."""
+
+    name: str
+    options: dict[str, Any] = {}
+    weights: str | None = None
+    recipe: dict[str, Any] = {}
+    label: str | None = None
+
+
+class Benchmark(Frozen):
+    """One YAML file: task x datasets x models x seeds x recipe + primary metric."""
+
+    name: str
+    task: str
+    mode: Mode = "train"
+    title: str | None = None
+    datasets: Annotated[tuple[DatasetEntry, ...], Field(min_length=1)]
+    models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    recipe: Recipe = Recipe()
+    primary: str | None = None
+    baseline: str | None = None
+    file: Path
+
+
+class Suite(Frozen):
+    """What `cvbench run PATH…` was given: a name (of the folder or file) and its benchmarks in order."""
+
+    name: str
+    benchmarks: tuple[Benchmark, ...]
+
+
+class Weights(Frozen):
+    """Where a model's starting weights come from; a local file counts by content, a zoo's name as written."""
+
+    source: str
+    sha256: str | None = None
+
+
+class DatasetRef(Frozen):
+    """A dataset as a run names it: every option filled in, and the `VERSION` of its file."""
+
+    name: str
+    options: dict[str, Any]
+    version: int | None = None
+
+
+class ModelRef(Frozen):
+    """A model as a run names it: every option filled in, its weights, and the `VERSION` of its file."""
+
+    name: str
+    options: dict[str, Any]
+    version: int | None = None
+    weights: Weights | None = None
+
+
+class RunSpec(Frozen):
+    """One (dataset, model, recipe, seed): the unit that is run, hashed and recorded.
+
+    `suite`, `benchmark`, `label` and `overrides` (recipe keys that this model changed for itself) only name things and are not hashed;
+    nor are absent values, so that a new key whose absence means "as before" keeps old ids valid.
+    """
+
+    task: str
+    mode: Mode
+    primary: str
+    dataset: DatasetRef
+    model: ModelRef
+    recipe: Recipe
+    seed: int
+    task_version: int
+    suite: str = ""
+    benchmark: str = ""
+    label: str = ""
+    overrides: tuple[str, ...] = ()
+
+    def _digest(self, *, without: set[str]) -> str:
+        science = self.model_dump(
+            mode="json", exclude_none=True, exclude={"suite", "benchmark", "label", "overrides"} | without
+        )
+        weights = science["model"].get("weights")
+        if weights and "sha256" in weights:
+            del weights["source"]
+        canonical = json.dumps(science, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @cached_property
+    def run_id(self) -> str:
+        """12 hex digits of the hash of what changes this run's numbers."""
+        return self._digest(without=set())
+
+    @cached_property
+    def group_id(self) -> str:
+        """The same hash without the seed: runs that are averaged."""
+        return self._digest(without={"seed"})
+
+    @property
+    def name(self) -> str:
+        """For people: `camvid/fcn seed 0`."""
+        return f"{self.dataset.name}/{self.label or self.model.name} seed {self.seed}"

@@ -1,0 +1,151 @@
+"""`Task`: the steps that all tasks share. A task adds its loss, its evidence and its metrics; nothing asks which task it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import lightning as L  # noqa: N812  (the name everybody uses)
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cvbench.data.base import DatasetInfo
+from cvbench.loading.targets import Targets
+from cvbench.models.outputs import WithAuxiliary
+from cvbench.spec import Recipe
+from cvbench.tasks.evidence import Evidence
+from cvbench.tasks.schedule import build_optimiser, build_schedule
+
+
+class LossIsNotFiniteError(ValueError):
+    """Training diverged."""
+
+
+class Scores(Protocol):
+    """A module of `cvbench.metrics`: one implementation of scoring for validation, test, files and statistics."""
+
+    METRICS: dict[str, tuple[str, str]]
+    score: Callable[..., dict[str, float]]
+    per_class: Callable[..., dict[str, dict[str, float | None]]]
+
+
+class Task(L.LightningModule):
+    """A model under training and evaluation.
+
+    total_steps: optimiser steps of the whole run; the schedule needs it, and asking the Trainer would break resuming.
+    """
+
+    targets: ClassVar[type[Targets]]
+    scores: ClassVar[Scores]
+
+    def __init__(self, model: nn.Module, info: DatasetInfo, recipe: Recipe, total_steps: int) -> None:
+        super().__init__()
+        self.model, self.info, self.recipe, self.total_steps = model, info, recipe, total_steps
+        self.val_evidence, self.test_evidence = self.new_evidence(), self.new_evidence()
+        self.curves: list[dict[str, float]] = []
+        self.tested: dict[str, NDArray[Any]] = {}
+        self._losses: list[Tensor] = []
+        self._epoch_losses: list[Tensor] = []
+
+    # What a task gives -----------------------------------------------------------------------------------------------
+
+    def criterion(self, logits: Tensor, batch: Any) -> Tensor:
+        """The mean training loss of one head's logits, a scalar."""
+        raise NotImplementedError
+
+    def new_evidence(self) -> Evidence:
+        """An empty gatherer of this task's evidence."""
+        raise NotImplementedError
+
+    def evidence_of(self, batch: Any) -> dict[str, Tensor]:
+        """What the model says of each sample of an evaluation batch, and what is true of it, as `Evidence.update` takes it."""
+        raise NotImplementedError
+
+    def split_evidence(
+        self, gathered: dict[str, NDArray[Any]], ids: NDArray[np.str_]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        """(evidence, truth) as `scores.score` takes them."""
+        raise NotImplementedError
+
+    def prepare_training(self, class_counts: NDArray[np.int64] | None) -> None:
+        """Called once before training with the training set's count of each class, where the recipe needs it."""
+
+    # What all tasks share --------------------------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> Any:
+        """images: float (B, C, H, W) in [0, 1] -> what the model returns."""
+        if self.recipe.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return self.model(images)
+
+    def loss(self, batch: Any) -> Tensor:
+        """The mean training loss of a batch, a scalar; auxiliary heads count with the model's weight for them."""
+        output = self(batch.images)
+        if not isinstance(output, WithAuxiliary):
+            return self.criterion(output, batch)
+        extra = sum(self.criterion(logits, batch) for logits in output.auxiliary)
+        return self.criterion(output.logits, batch) + output.weight * extra
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        loss = self.loss(batch)
+        # Kept as tensors: reading a value would wait for the device at every step.
+        self._losses.append(loss.detach())
+        if len(self._losses) >= 50:
+            self._check_losses()
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self._check_losses()
+        losses, self._epoch_losses = self._epoch_losses, []
+        row = {"epoch": self.current_epoch + 1, "step": self.global_step, "train/loss": _mean(losses)}
+        if self.curves and self.curves[-1]["epoch"] == row["epoch"]:
+            self.curves[-1].update(row)
+        else:
+            self.curves.append(row)
+
+    def _check_losses(self) -> None:
+        """Moves the buffered losses to the epoch's; raises LossIsNotFiniteError that names the first bad step."""
+        if not self._losses:
+            return
+        stacked = torch.stack(self._losses).float()
+        finite = torch.isfinite(stacked)
+        if not bool(finite.all()):
+            first = int((~finite).nonzero()[0, 0])
+            step = self.global_step - len(self._losses) + first + 1
+            raise LossIsNotFiniteError(
+                f"the loss is {float(stacked[first])} at step {max(step, 1)} (epoch {self.current_epoch + 1}); "
+                "lower recipe.lr, set recipe.gradient_clip, or use precision 32-true"
+            )
+        self._epoch_losses += self._losses
+        self._losses = []
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        self.val_evidence.update(batch.index, self.evidence_of(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        gathered = self.val_evidence.compute()
+        self.val_evidence.reset()
+        evidence, truth = self.split_evidence(gathered, gathered["index"].astype(str))
+        scores = {f"val/{name}": value for name, value in self.scores.score(evidence, truth).items()}
+        # Every process has the merged evidence, hence the same numbers: nothing is left to synchronise.
+        self.log_dict({name: torch.tensor(value) for name, value in scores.items()}, rank_zero_only=False)
+        self.curves.append({"epoch": self.current_epoch + 1, "step": self.global_step, **scores})
+
+    def test_step(self, batch: Any, batch_index: int) -> None:
+        self.test_evidence.update(batch.index, self.evidence_of(batch))
+
+    def on_test_epoch_end(self) -> None:
+        self.tested = self.test_evidence.compute()
+        self.test_evidence.reset()
+
+    def configure_optimizers(self) -> Any:
+        optimiser = build_optimiser(self.model, self.recipe)
+        schedule = build_schedule(optimiser, self.recipe, self.total_steps)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _mean(losses: list[Tensor]) -> float:
+    return float(torch.stack(losses).double().mean()) if losses else math.nan

@@ -1,0 +1,49 @@
+"""Classification: one class an image.
+
+Year: 1998
+Source: LeCun et al., "Gradient-based learning applied to document recognition", Proc. IEEE 1998
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F  # noqa: N812  (the name everybody uses)
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cvbench.loading.batches import ClassificationBatch
+from cvbench.loading.targets import Labels
+from cvbench.metrics import classification as scores
+from cvbench.tasks.base import Task
+from cvbench.tasks.evidence import Evidence
+from cvbench.tasks.kernels import classification_rows
+
+VERSION = 1
+
+
+class ClassificationTask(Task):
+    """Cross-entropy with label smoothing over logits (B, num_classes)."""
+
+    targets = Labels
+    scores = scores
+
+    def criterion(self, logits: Tensor, batch: ClassificationBatch) -> Tensor:
+        return F.cross_entropy(logits.float(), batch.labels, label_smoothing=self.recipe.label_smoothing)
+
+    def new_evidence(self) -> Evidence:
+        return Evidence(("label", "top", "top_probability", "true_log_probability", "true_rank"))
+
+    def evidence_of(self, batch: ClassificationBatch) -> dict[str, Tensor]:
+        return {"label": batch.labels, **classification_rows(self(batch.images).float(), batch.labels)}
+
+    def split_evidence(
+        self, gathered: dict[str, NDArray[Any]], ids: NDArray[np.str_]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        names = ("top", "top_probability", "true_log_probability", "true_rank")
+        evidence = {"ids": ids, **{name: gathered[name] for name in names}}
+        return evidence, {"ids": ids, "labels": gathered["label"], "classes": np.asarray(self.info.classes)}
+
+
+TASK = ClassificationTask

@@ -1,0 +1,98 @@
+"""Segmentation: one class a pixel, scored at the labels' own size.
+
+Year: 2015
+Source: Long, Shelhamer & Darrell, "Fully convolutional networks for semantic segmentation", CVPR 2015
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name everybody uses)
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cvbench.data.base import VOID
+from cvbench.loading.batches import SegmentationBatch
+from cvbench.loading.targets import Masks
+from cvbench.metrics import segmentation as scores
+from cvbench.tasks.base import Task
+from cvbench.tasks.evidence import Evidence
+from cvbench.tasks.kernels import argmax_classes, segmentation_counts
+
+VERSION = 1
+
+
+class SegmentationTask(Task):
+    """Cross-entropy over pixels, void left out; logits (B, num_classes, h, w) are resized to the size of the masks."""
+
+    targets = Masks
+    scores = scores
+    class_weights: Tensor | None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_buffer("class_weights", None, persistent=False)
+
+    def prepare_training(self, class_counts: NDArray[np.int64] | None) -> None:
+        """Median-frequency balancing (Eigen & Fergus 2015): weight = median frequency / frequency; absent classes get 0."""
+        if class_counts is None:
+            return
+        frequency = class_counts / class_counts.sum()
+        present = frequency > 0
+        weights = np.zeros(len(frequency))
+        weights[present] = np.median(frequency[present]) / frequency[present]
+        self.class_weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
+
+    def criterion(self, logits: Tensor, batch: SegmentationBatch) -> Tensor:
+        return F.cross_entropy(
+            resize_logits(logits.float(), batch.masks.shape[-2:]),
+            batch.masks.long(),
+            weight=self.class_weights,
+            ignore_index=VOID,
+            label_smoothing=self.recipe.label_smoothing,
+        )
+
+    def new_evidence(self) -> Evidence:
+        classes = self.info.num_classes
+        return Evidence(("intersection", "truth", "prediction"), {"confusion": (classes, classes + 1)})
+
+    def predict(self, images: Tensor, sizes: Tensor) -> list[Tensor]:
+        """images float (B, C, H, W), sizes int64 (B, 2) -> a uint8 (h, w) label map of each image at its own size."""
+        logits = self(images).float()
+        return [
+            argmax_classes(resize_logits(one[None], (height, width)))[0]
+            for one, (height, width) in zip(logits, sizes.tolist(), strict=True)
+        ]
+
+    def evidence_of(self, batch: SegmentationBatch) -> dict[str, Tensor]:
+        height, width = batch.masks.shape[-2:]
+        sizes = batch.sizes.tolist()
+        if all(size == [height, width] for size in sizes):
+            prediction = argmax_classes(resize_logits(self(batch.images).float(), (height, width)))
+        else:  # each at its own size; what lies outside is void in the truth and never counts
+            prediction = torch.zeros_like(batch.masks)
+            for padded, one in zip(prediction, self.predict(batch.images, batch.sizes), strict=True):
+                padded[: one.shape[0], : one.shape[1]] = one
+        intersection, truth, predicted, confusion = segmentation_counts(prediction, batch.masks, self.info.num_classes)
+        return {"intersection": intersection, "truth": truth, "prediction": predicted, "confusion": confusion}
+
+    def split_evidence(
+        self, gathered: dict[str, NDArray[Any]], ids: NDArray[np.str_]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        names = ("intersection", "truth", "prediction", "confusion")
+        evidence = {"ids": ids, **{name: gathered[name] for name in names}}
+        return evidence, {"ids": ids, "pixels": gathered["truth"], "classes": np.asarray(self.info.classes)}
+
+
+def resize_logits(logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Bilinear, corners not aligned: float (B, C, h, w) -> (B, C, *size), channels-last in memory for the argmax."""
+    if logits.shape[-2:] == tuple(size):
+        return logits
+    logits = logits.contiguous(memory_format=torch.channels_last)
+    return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+TASK = SegmentationTask
