@@ -1,7 +1,7 @@
 """cvbench trains, compares and ranks computer-vision architectures so that others believe the result.
 
-The same from Python as from the command line: `load_suite`, `plan`, `execute`, `load_records`, `load_model`. Importing `cvbench`
-imports nothing else; each name is looked up when it is first used.
+The same from Python as from the command line: `load_suite`, `plan`, `execute`, `load_records`, `load_model`. Importing
+`cvbench` imports nothing else; each name is looked up when it is first used.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cvbench.executors.local import execute
     from cvbench.plan import plan
-    from cvbench.predict import load_model
     from cvbench.record import load_records
     from cvbench.suite import load_suite
+    from cvbench.trained import load_model
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "execute", "load_model", "load_records", "load_suite", "plan"]
@@ -25,12 +25,12 @@ _HOMES = {
     "plan": "cvbench.plan",
     "execute": "cvbench.executors.local",
     "load_records": "cvbench.record",
-    "load_model": "cvbench.predict",
+    "load_model": "cvbench.trained",
 }
 
 
 class _Package(ModuleType):
-    """`cvbench.plan` is the function. Python would also bind the submodule of that name, whenever somebody imports it first."""
+    """`cvbench.plan` is the function. Python would bind the submodule of that name instead, once somebody imports it."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in _HOMES or not isinstance(value, ModuleType):

@@ -7,38 +7,63 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.help import PlainFormatter
 
 from cvbench import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Pydantic would look through every installed package for plug-ins: a tenth of the time that `plan` takes.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
 
 # In the order in which users meet them. The text stands here so that `--help` imports none of them.
 VERBS = {
-    "run": "Train and evaluate what a benchmark names and the store lacks, then show its leaderboard.",
-    "plan": "Show the runs of a benchmark: which are done, missing, failed or outdated.",
+    "run": "Train and evaluate what the store lacks, then show the leaderboard.",
+    "plan": "Show which runs are done, missing, failed or outdated.",
     "list": "List tasks, models, datasets, benchmarks or metrics.",
-    "leaderboard": "Publish the leaderboard of finished runs, or check published ones.",
+    "leaderboard": "Show or publish what has finished, or check published boards.",
     "data": "List, fetch, verify and preview datasets.",
     "new": "Write a benchmark for your own images.",
     "score": "Score somebody's predictions against the truth.",
     "predict": "Let a finished run's model look at images.",
 }
 
+
+class Help(PlainFormatter):
+    """Cyclopts' plain help, wrapped with a hanging indent."""
+
+    def _print_plain(self, console: Console, text: str) -> None:
+        # Descriptions come wrapped already, to a width that does not know the indent.
+        lines = [" ".join(text.split())] if text.startswith(" ") else text.splitlines()
+        indent = text[: len(text) - len(text.lstrip())]
+        for line in lines:
+            width, hanging = min(console.width, 110), indent and indent + "      "
+            wrapped = textwrap.fill(line, width, initial_indent=indent, subsequent_indent=hanging)
+            console.print(wrapped, highlight=False, markup=False, soft_wrap=True)
+
+
 app = App(
     name="cvbench",
-    help="Train, compare and rank computer-vision architectures so that others believe the result.",
-    help_epilogue="Start with `cvbench run quick`; every verb has its own --help.",
+    help="""Train, compare and rank computer-vision architectures so that others believe the result.
+
+    Start with `cvbench run quick`; every verb has its own --help.""",
     version=__version__,
     # Plain text is what keeps `--help` fast, and `--no-…` twins of switches would say nothing.
     help_format="plaintext",
-    help_formatter="plain",
+    help_formatter=Help(),
     default_parameter=Parameter(negative=()),
     exit_on_error=False,
     print_error=False,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 for position, (verb, text) in enumerate(VERBS.items()):
     home = f"cvbench.commands.{verb}"
@@ -47,6 +72,8 @@ for position, (verb, text) in enumerate(VERBS.items()):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (`sys.argv` by default) and returns its exit code; never raises for a user's mistake."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # `my_models.py` here is `my_models:build` in a benchmark; last, so it hides nothing
     try:
         code = app(sys.argv[1:] if argv is None else list(argv))
     except CycloptsError as error:
@@ -56,7 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _mistake(str(error))
     except KeyboardInterrupt:
-        print("\ncvbench: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        print(
+            "\ncvbench: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr
+        )
         return INTERRUPTED
     except BrokenPipeError:  # `cvbench list models | head`: nobody reads on, which is no mistake of anybody
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

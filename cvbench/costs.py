@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import resource
 import sys
@@ -35,16 +36,18 @@ def macs(model: nn.Module, image_shape: tuple[int, int, int]) -> int | None:
 
 
 def latency(
-    model: nn.Module, image: Tensor, *, autocast: torch.autocast, warmup: int = 3, most: int = 50, seconds: float = 1.0
+    model: nn.Module, image: Tensor, *, autocast: torch.autocast, most: int = 50, seconds: float = 1.0
 ) -> tuple[float, float]:
-    """(p50, p95) seconds of a forward pass at batch 1; at most `most` passes, or `seconds` of them but at least 5."""
+    """(p50, p95) seconds of a forward pass at batch 1; at most `most` passes, or `seconds` of them but at least 3.
+
+    One pass first warms up and is not counted.
+    """
     times: list[float] = []
     model.eval()
     with torch.inference_mode(), autocast:
-        for _ in range(warmup):
-            model(image)
+        model(image)
         begun = time.perf_counter()
-        while len(times) < most and (len(times) < 5 or time.perf_counter() - begun < seconds):
+        while len(times) < most and (len(times) < 3 or time.perf_counter() - begun < seconds):
             _wait(image)
             start = time.perf_counter()
             model(image)
@@ -65,10 +68,9 @@ class PeakMemory:
     def __init__(self) -> None:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        try:  # Linux forgets the process's high-water mark when asked so: a warm worker has had other runs before
+        # Linux forgets the process's high-water mark when asked so: a warm worker has had other runs before.
+        with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        except OSError:
-            pass
 
     def read(self) -> int:
         """Bytes since this object was made; on systems that cannot forget, since the process began."""

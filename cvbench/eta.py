@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from cvbench.events import Event
@@ -14,7 +15,7 @@ class Clock:
 
     def __init__(self, total: int, now: Callable[[], float] = time.monotonic) -> None:
         self.total, self._now, self._started = total, now, now()
-        self.done = self.skipped = self.failed = 0
+        self._counts: Counter[str] = Counter()
         self._fractions: dict[str, float] = {}
         self._starts: dict[str, float] = {}
 
@@ -22,7 +23,7 @@ class Clock:
         """Takes one event into account."""
         run_id = event.run.run_id
         if event.kind in ("done", "failed", "skipped"):
-            setattr(self, event.kind, getattr(self, event.kind) + 1)
+            self._counts[event.kind] += 1
             self._fractions.pop(run_id, None)
         elif event.kind == "start":
             self._fractions[run_id], self._starts[run_id] = 0.0, self._now()
@@ -30,8 +31,17 @@ class Clock:
             self._fractions[run_id] = max(self._fractions[run_id], event.fraction)
 
     @property
+    def failed(self) -> int:
+        return self._counts["failed"]
+
+    @property
     def finished(self) -> int:
-        return self.done + self.failed + self.skipped
+        return self._counts.total()
+
+    def took(self, run: RunSpec) -> float | None:
+        """Seconds since the run started; None where it never did."""
+        started = self._starts.get(run.run_id)
+        return None if started is None else self._now() - started
 
     @property
     def share(self) -> float:
@@ -39,9 +49,10 @@ class Clock:
         return (self.finished + sum(self._fractions.values())) / self.total if self.total else 1.0
 
     def suite_eta(self) -> float | None:
-        """Seconds that the suite still needs; None before anything is known. Skipped runs cost nothing and do not count."""
-        worked = self.done + self.failed + sum(self._fractions.values())
-        left = self.total - self.skipped - worked
+        """Seconds that the suite still needs; None before anything is known. Skipped runs cost nothing."""
+        skipped = self._counts["skipped"]
+        worked = self.finished - skipped + sum(self._fractions.values())
+        left = self.total - skipped - worked
         return (self._now() - self._started) / worked * left if worked > 0.01 else None
 
     def run_eta(self, run: RunSpec) -> float | None:
@@ -54,11 +65,12 @@ class Clock:
 
 def describe(event: Event, eta: float | None = None) -> str:
     """One event in words, without the run's name."""
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+    shown = [name for name in (f"val/{event.run.primary}", f"test/{event.run.primary}") if name in event.metrics]
+    metrics = ", ".join(f"{name} {event.metrics[name]:.4f}" for name in shown)
     took = f" in {duration(event.seconds)}" if event.seconds is not None else ""
     first_line = event.message.strip().splitlines()[0] if event.message.strip() else ""
     match event.kind:
-        case "epoch":
+        case "step" | "epoch":
             left = f"{duration(eta)} left" if eta is not None else ""
             return ", ".join(part for part in (f"epoch {event.epoch}/{event.epochs or '?'}", metrics, left) if part)
         case "done":

@@ -29,16 +29,16 @@ from cvbench import catalog
 from cvbench.callbacks import OnEvent, Progress, StepSeeds, Throughput, derived_seed
 from cvbench.costs import PeakMemory
 from cvbench.data.base import Dataset, DatasetInfo
-from cvbench.devices import check_precision, pick_accelerator
+from cvbench.devices import Accelerator, check_precision, pick_accelerator
 from cvbench.events import Event
 from cvbench.loading.datamodule import DataModule
 from cvbench.machine import Machine
 from cvbench.models.weights import load_weights
 from cvbench.record import Record
-from cvbench.results import conclude
+from cvbench.results import Tested, conclude
 from cvbench.spec import ModelRef, Recipe, RunSpec
 from cvbench.store import load_dataset
-from cvbench.tasks.base import Task
+from cvbench.tasks.base import Predictions, Task
 from cvbench.trackers import build_tracker
 
 
@@ -127,25 +127,29 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     progress = Progress(spec, length.epochs, length.steps, tell)
     trainer = build_trainer(spec, machine, accelerator, folder, length, validate,
                             [StepSeeds(spec.seed), progress, timing, *([best] if best else [])])  # fmt: skip
+    selected_epoch = None
     if train:
         trainer.fit(task, datamodule=data)
         if best is not None:
             state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
             task.load_state_dict(state["state_dict"])
+            selected_epoch = state["epoch"] + 1
+    if machine.save_predictions:
+        (folder / "predictions").mkdir(exist_ok=True)
+        task.predictions = Predictions(folder / "predictions", dataset.splits["test"].ids)
     tell(Event("test", spec, length.epochs, length.epochs, 1.0))
     trainer.test(task, datamodule=data, verbose=False)
     if not trainer.is_global_zero:
         return None
     return conclude(
-        spec, machine, folder, dataset, info, task, best, timing, memory, accelerator=accelerator, threads=threads,
-        started_at=started_at,
-    )  # fmt: skip
+        Tested(spec, machine, folder, dataset, info, task, selected_epoch, timing, memory, accelerator, threads, started_at)
+    )
 
 
 def build_trainer(
     spec: RunSpec,
     machine: Machine,
-    accelerator: str,
+    accelerator: Accelerator,
     folder: Path,
     length: Length,
     validate: bool,

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from cvbench.spec import Frozen
 
@@ -38,11 +38,8 @@ def _bytes(value: Any) -> Any:
     return parse_bytes(value) if isinstance(value, str) else value
 
 
-def _path(value: Any) -> Any:
-    return Path(value).expanduser() if isinstance(value, str) else value
-
-
-LocalPath = Annotated[Path, BeforeValidator(_path)]
+# Not strict: Python code gives strings as well as paths, and a job file has only strings.
+LocalPath = Annotated[Path, Field(strict=False), AfterValidator(Path.expanduser)]
 
 
 class Machine(Frozen):
@@ -52,7 +49,8 @@ class Machine(Frozen):
     jobs: runs at once; absent: on a CPU as many as it has cores (at most 8, at most the runs of the plan), else 1.
     threads: of one run; absent: cores / jobs. workers: decoding processes of one run, for data that are not cached.
     cache_limit_bytes: data sets whose decoded pixels fit below it are decoded once into a memory map under `cache`;
-    in YAML and on the command line a size with its unit (`4GiB`) will do.
+    in YAML and on the command line a size with its unit (`4GiB`) will do. save_predictions: keep the label maps of
+    the test split as PNG files in the run's folder, for segmentation.
     """
 
     accelerator: Accelerator = "auto"
@@ -64,13 +62,14 @@ class Machine(Frozen):
     cache: LocalPath = DEFAULT_CACHE
     cache_limit_bytes: Annotated[int, BeforeValidator(_bytes), Field(ge=0)] = 4 << 30
     tracker: Tracker = "none"
+    save_predictions: bool = False
 
 
 def load_machine(path: Path | str | None = None, **overrides: Any) -> Machine:
     """The machine of `path` (machine.yaml; None: the defaults), changed by those overrides that are not None.
 
-    Relative paths in the file start at its folder. Raises SpecError (a ValueError) that names every mistake at once: file,
-    line, key, value, rule and the nearest valid key.
+    Relative paths in the file start at its folder. Raises SpecError (a ValueError) that names every mistake at once:
+    file, line, key, value, rule and the nearest valid key.
     """
     from cvbench.yamlfile import Document, SpecError, read_yaml
 

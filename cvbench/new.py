@@ -1,4 +1,4 @@
-"""A first benchmark for somebody's own images: looks at the folder, and writes a commented YAML file that `plan` accepts."""
+"""A first benchmark for somebody's own images: looks at their folder, and writes a commented YAML file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def look(task: str, images: Path) -> Found:
     Raises ValueError (DataError) that says what was expected where the folder is no dataset of this task.
     """
     if task not in OWN_DATA:
-        raise ValueError(f"Expected a task that takes your own images, but got {task!r}{catalog.nearest(task, OWN_DATA)}")
+        raise ValueError(
+            f"Expected a task that takes your own images, but got {task!r}{catalog.nearest(task, OWN_DATA)}"
+        )
     if not images.is_dir():
         raise ValueError(f"{images}: no such folder")
     options, remarks = _masks(images) if task == "segmentation" else ({"path": str(images.resolve())}, [])
@@ -105,7 +107,11 @@ def compose(task: str, found: Found, out: Path) -> str:
         "  augment:",
         "    flip: true                # false where left and right mean something",
         "    crop_scale: [0.5, 1.0]",
-        *(["  class_weights: median_frequency   # rare classes count as much as common ones"] if task != "classification" else []),
+        *(
+            ["  class_weights: median_frequency   # rare classes count as much as common ones"]
+            if task != "classification"
+            else []
+        ),
         "",
     ]
     return "\n".join(lines)
@@ -176,7 +182,7 @@ def _masks(folder: Path) -> tuple[dict[str, Any], list[str]]:
     if images is None or masks is None:
         raise DataError(
             f"{folder}: expected a folder of images (images/) and one of masks (masks/) in it, but it holds "
-            f"{', '.join(_subfolders(folder)) or 'no folders'}; rename yours, or copy a `folder_masks` benchmark by hand"
+            f"{', '.join(_subfolders(folder)) or 'no folders'}; rename yours, or write the benchmark by hand"
         )
     options: dict[str, Any] = {"path": str(folder.resolve()), "images": images, "masks": masks}
     if ending := _mask_ending(folder / images, folder / masks):
@@ -189,8 +195,8 @@ def _masks(folder: Path) -> tuple[dict[str, Any], list[str]]:
         if table is None:
             seen = ", ".join(str(colour) for colour in coloured[:6])
             raise DataError(
-                f"{folder / masks}: the masks are painted (colours {seen} …); write {folder / 'colours.csv'} with the columns "
-                "name, r, g, b (name a row void where pixels shall not count) and call `cvbench new` again"
+                f"{folder / masks}: the masks are painted (colours {seen} …); write {folder / 'colours.csv'} with the "
+                "columns name, r, g, b (name a row void where pixels shall not count) and call `cvbench new` again"
             )
         return options | {"colours": table}, []
     scored = [label for label in labels if label != 255]

@@ -27,10 +27,11 @@ _MARK = {"done": "[green]✓[/]", "failed": "[bold red]✗[/]", "note": "[yellow
 def progress(planned: Sequence[RunSpec], *, quiet: bool = False, console: Console | None = None) -> Iterator[OnEvent]:
     """Gives the function to call with every event. quiet: shows failures and notes only."""
     console = console or Console(stderr=True, highlight=False)
+    total = len({run.run_id for run in planned})  # what two benchmarks share is run once
     if quiet or not console.is_terminal:
-        yield PlainLines(len(planned), quiet=quiet)
+        yield PlainLines(total, quiet=quiet)
     else:
-        with _live(len(planned), console) as on_event:
+        with _live(total, console) as on_event:
             yield on_event
 
 
@@ -43,12 +44,15 @@ class PlainLines:
 
     def __call__(self, event: Event) -> None:
         self._clock.note(event)
-        if event.kind == "epoch" and not self._due(event):
+        if event.kind in ("step", "epoch") and not self._due(event):
             return
         if self._quiet and event.kind not in ("failed", "note"):
             return
         place = f"[{self._clock.finished:>{len(str(self._clock.total))}}/{self._clock.total}]"
-        print(f"{place} {event.run.name}: {describe(event, self._clock.run_eta(event.run))}", file=sys.stderr, flush=True)
+        event = _timed(event, self._clock)
+        print(
+            f"{place} {event.run.name}: {describe(event, self._clock.run_eta(event.run))}", file=sys.stderr, flush=True
+        )
 
     def _due(self, event: Event) -> bool:
         last = self._last_line.setdefault(event.run.run_id, self._now())
@@ -56,6 +60,12 @@ class PlainLines:
             return False
         self._last_line[event.run.run_id] = self._now()
         return True
+
+
+def _timed(event: Event, clock: Clock) -> Event:
+    """The event with the seconds that its run took, where it has ended."""
+    ended = event.kind in ("done", "failed") and event.seconds is None
+    return event._replace(seconds=clock.took(event.run)) if ended else event
 
 
 @contextmanager
@@ -78,13 +88,15 @@ def _live(total: int, console: Console) -> Iterator[OnEvent]:
             run_id = event.run.run_id
             if event.kind == "start":
                 active[run_id] = bars.add_task(escape(event.run.name), total=1.0, state="")
-            elif event.kind in ("epoch", "test") and run_id in active:
+            elif event.kind in ("step", "epoch", "test") and run_id in active:
                 text = describe(event, clock.run_eta(event.run))
                 bars.update(active[run_id], completed=event.fraction, state=escape(text))
             elif event.kind in ("done", "failed", "skipped") and run_id in active:
                 bars.remove_task(active.pop(run_id))
             if event.kind in _MARK:
-                bars.console.print(f"{_MARK[event.kind]} {escape(event.run.name)}: {escape(describe(event))}")
+                bars.console.print(
+                    f"{_MARK[event.kind]} {escape(event.run.name)}: {escape(describe(_timed(event, clock)))}"
+                )
             eta = clock.suite_eta()
             left = f", {duration(eta)} left" if eta is not None else ""
             failed = f", [red]{clock.failed} failed[/]" if clock.failed else ""

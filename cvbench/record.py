@@ -54,7 +54,7 @@ class Execution(_Part):
 
 
 class DatasetFacts(_Part):
-    """What the board shows of the data: protocol, sizes, classes and what may be redistributed."""
+    """The `DatasetInfo` of the run: what the board shows of the data, and what rebuilding the model needs."""
 
     protocol: dict[str, Any]
     revision: str
@@ -63,6 +63,12 @@ class DatasetFacts(_Part):
     split_sizes: dict[str, int]
     licence: str
     redistributable: bool
+    ignore_index: int | None = None
+    channels: int = 3
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    input_size: tuple[int, int] | None = None
+    vocabulary: tuple[str, ...] | None = None
 
 
 class Record(_Part):

@@ -6,19 +6,19 @@ import csv
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from numpy.typing import NDArray
 
 from cvbench import catalog, costs
 from cvbench.callbacks import Throughput
 from cvbench.data.base import Dataset, DatasetInfo
-from cvbench.devices import device_name
+from cvbench.devices import Accelerator, device_name
 from cvbench.environment import environment
 from cvbench.machine import Machine
 from cvbench.metrics.version import EVALUATOR_VERSION
@@ -29,98 +29,92 @@ from cvbench.tasks.base import Task
 Arrays = dict[str, NDArray[Any]]
 
 
-def conclude(
-    spec: RunSpec,
-    machine: Machine,
-    folder: Path,
-    dataset: Dataset,
-    info: DatasetInfo,
-    task: Task,
-    best: ModelCheckpoint | None,
-    timing: Throughput,
-    memory: costs.PeakMemory,
-    *,
-    accelerator: str,
-    threads: int,
-    started_at: datetime,
-) -> Record:
+@dataclass(frozen=True)
+class Tested:
+    """A run after its test: everything that the record is made from.
+
+    selected_epoch: from 1, of the checkpoint that was tested; None where nothing was selected on val.
+    """
+
+    spec: RunSpec
+    machine: Machine
+    folder: Path
+    dataset: Dataset
+    info: DatasetInfo
+    task: Task
+    selected_epoch: int | None
+    timing: Throughput
+    memory: costs.PeakMemory
+    accelerator: Accelerator
+    threads: int
+    started_at: datetime
+
+
+def conclude(run: Tested) -> Record:
     """Scores the gathered evidence and writes everything, the record last. Raises RuntimeError if a sample is missing."""
-    ids = np.asarray(dataset.splits["test"].ids)
+    spec, task = run.spec, run.task
+    ids = np.asarray(run.dataset.splits["test"].ids)
     scored = task.tested["index"]
     if not np.array_equal(scored, np.arange(len(ids))):
         raise RuntimeError(f"{len(scored)} of {len(ids)} test samples were scored; every one must be, exactly once")
     evidence, truth = task.split_evidence(task.tested, ids)
     scores, per_class = task.scores.score(evidence, truth), task.scores.per_class(evidence, truth)
-    selection = _selection(spec, task, best)
-    val = {} if best is None else _val_scores(task, selection)
-    absent = sorted({name for values in per_class.values() for name, value in values.items() if value is None})
+    chosen = next((row for row in task.curves if row["epoch"] == run.selected_epoch), {})
+    found = {f"test/{name}": value for name, value in scores.items()}
+    found |= {name: value for name, value in chosen.items() if name.startswith("val/")}
     _, metrics = catalog.metrics(spec.task)
-    found = {f"test/{name}": value for name, value in scores.items()} | val
     record = Record(
         run_id=spec.run_id,
         group_id=spec.group_id,
         spec=spec,
-        dataset=_facts(info),
+        dataset=DatasetFacts.model_validate({name: getattr(run.info, name) for name in DatasetFacts.model_fields}),
         metrics=found,
         directions={name: metrics[name.partition("/")[2]][0] for name in found},
         per_class=per_class,
-        absent_classes=tuple(absent),
-        costs=_costs(task, info, timing, memory, accelerator, len(ids)),
+        absent_classes=tuple(sorted({n for v in per_class.values() for n, value in v.items() if value is None})),
+        costs=_costs(run, len(ids)),
         samples={"test": len(ids)},
-        selection=selection,
+        selection=_selection(spec, chosen),
         execution=Execution(
-            accelerator=accelerator,
-            devices=machine.devices,
-            device_name=device_name(accelerator),  # type: ignore[arg-type]
-            threads=threads,
-            batch_per_device=spec.recipe.batch_size // machine.devices,
+            accelerator=run.accelerator,
+            devices=run.machine.devices,
+            device_name=device_name(run.accelerator),
+            threads=run.threads,
+            batch_per_device=spec.recipe.batch_size // run.machine.devices,
         ),
         environment=environment(),
         evaluator_version=EVALUATOR_VERSION,
-        started_at=started_at,
+        started_at=run.started_at,
     )
-    save_arrays(folder / "evidence.npz", evidence)
-    _save_truth(folder, info, truth)
-    _write_curves(folder / "curves.csv", task.curves)
-    torch.save(task.model.state_dict(), folder / "model.pt")
-    (folder / "best.ckpt").unlink(missing_ok=True)
-    write_record(record, folder / "record.json")
+    save_arrays(run.folder / "evidence.npz", evidence)
+    _save_truth(run.folder, run.info, truth)
+    _write_curves(run.folder / "curves.csv", task.curves)
+    torch.save(task.model.state_dict(), run.folder / "model.pt")
+    (run.folder / "best.ckpt").unlink(missing_ok=True)
+    write_record(record, run.folder / "record.json")
     return record
 
 
-def _selection(spec: RunSpec, task: Task, best: ModelCheckpoint | None) -> Selection:
+def _selection(spec: RunSpec, chosen: dict[str, float]) -> Selection:
+    """Which checkpoint was tested, from its row of the curves; an empty row: none was selected."""
     if spec.mode == "evaluate":
         return Selection(rule="the given weights")
-    if best is None:
-        return Selection(rule="last epoch (the data set has no val split)", epoch=task.recipe.epochs)
-    word = {"max": "highest", "min": "lowest"}[best.mode]
-    value = float(best.best_model_score) if best.best_model_score is not None else None
-    row = next((row for row in task.curves if row.get(f"val/{spec.primary}") == value), {})
-    return Selection(
-        rule=f"{word} val/{spec.primary}", epoch=_whole(row.get("epoch")), step=_whole(row.get("step")), value=value
-    )
+    if not chosen:
+        return Selection(rule="last epoch (the data set has no val split)", epoch=spec.recipe.epochs)
+    key, (_, metrics) = f"val/{spec.primary}", catalog.metrics(spec.task)
+    word = {"max": "highest", "min": "lowest"}[metrics[spec.primary][0]]
+    return Selection(rule=f"{word} {key}", epoch=int(chosen["epoch"]), step=int(chosen["step"]), value=chosen[key])
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
-
-
-def _val_scores(task: Task, selection: Selection) -> dict[str, float]:
-    row = next((row for row in task.curves if row.get("epoch") == selection.epoch), {})
-    return {name: value for name, value in row.items() if name.startswith("val/")}
-
-
-def _costs(
-    task: Task, info: DatasetInfo, timing: Throughput, memory: costs.PeakMemory, accelerator: str, tested: int
-) -> Costs:
+def _costs(run: Tested, tested: int) -> Costs:
+    info, task, timing = run.info, run.task, run.timing
     assert info.input_size is not None
     shape = (info.channels, *info.input_size)
-    peak = memory.read()
-    device = {"cpu": "cpu", "cuda": "cuda", "mps": "mps"}[accelerator]
+    peak = run.memory.read()
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(task.recipe.precision)
-    task.to(device)
-    autocast = torch.autocast(device, dtype=dtype, enabled=dtype is not None)
-    p50, p95 = costs.latency(task, torch.zeros((1, *shape), device=device), autocast=autocast)
+    task.to(run.accelerator)
+    autocast = torch.autocast(run.accelerator, dtype=dtype, enabled=dtype is not None)
+    p50, p95 = costs.latency(task, torch.zeros((1, *shape), device=run.accelerator), autocast=autocast)
     task.to("cpu")
     return Costs(
         parameters=costs.parameters(task.model),
@@ -132,18 +126,6 @@ def _costs(
         latency_p50_seconds=p50,
         latency_p95_seconds=p95,
         peak_memory_bytes=peak,
-    )
-
-
-def _facts(info: DatasetInfo) -> DatasetFacts:
-    return DatasetFacts(
-        protocol=dict(info.protocol),
-        revision=info.revision,
-        classes=info.classes,
-        colours=info.colours,
-        split_sizes=dict(info.split_sizes),
-        licence=info.licence,
-        redistributable=info.redistributable,
     )
 
 

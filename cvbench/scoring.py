@@ -70,7 +70,8 @@ def score_segmentation(
 
     A prediction has the path of its truth below its own folder. Pixels hold class indices 0..C-1 (grey or palette
     PNG); truth pixels of `ignore_index` never count, a predicted label outside 0..C-1 on a labelled pixel is wrong.
-    Without `num_classes`, C is one more than the highest label of the truth.
+    Without `num_classes`, C is one more than the highest label of the truth: give it where the truth may lack the last
+    classes, which predictions of them would else not bring into the mean.
 
     Returns:
         As `score_classification`; `samples` counts images, the classes are named by their index.

@@ -7,18 +7,21 @@ import fcntl
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from cvbench import catalog
-from cvbench.data.base import Dataset
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import Record, read_record, write_atomically
 from cvbench.spec import DatasetRef, RunSpec
+
+if TYPE_CHECKING:
+    from cvbench.data.base import Dataset  # brings numpy, which `cvbench plan` can do without
 
 State = Literal["done", "missing", "failed", "outdated", "stale"]
 
@@ -90,7 +93,9 @@ class Store:
         for name in ("record.json", "failure.json"):
             (folder / name).unlink(missing_ok=True)
         for path in folder.iterdir():
-            if path.is_file() and path.name != ".lock":
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)  # a tracker's files, saved predictions
+            elif path.name != ".lock":
                 path.unlink()
 
     def write_spec(self, run: RunSpec) -> None:

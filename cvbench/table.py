@@ -18,7 +18,7 @@ from cvbench.record import Costs, DatasetFacts, Record
 from cvbench.spec import RunSpec
 
 if TYPE_CHECKING:
-    from pandas import DataFrame  # type: ignore[import-untyped]
+    from pandas import DataFrame
 
 State = Literal["done", "failed", "missing", "outdated", "stale"]
 STATES: tuple[State, ...] = get_args(State)

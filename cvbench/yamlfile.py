@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 Loc = tuple[str | int, ...]
+
+_TAG = "tag:yaml.org,2002:"
+# Aliases multiply: nine lines of ten aliases each stand for a billion values.
+_MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -32,48 +38,70 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML file as plain dicts, lists and scalars, and the line of every key and item."""
+    """A YAML file as plain dicts, lists and scalars, and the line of every key and item.
+
+    overrides: what the command line put there instead, by place, as it was typed.
+    """
 
     file: str
     data: Any
     lines: dict[Loc, int]
+    overrides: dict[Loc, str] = field(default_factory=dict)
 
     def line(self, loc: Loc) -> int | None:
         """The line of `loc`, or of the nearest thing around it that stands in the file."""
-        for length in range(len(loc), -1, -1):
-            if loc[:length] in self.lines:
-                return self.lines[loc[:length]]
-        return None
+        return next((self.lines[around] for around in _outwards(loc) if around in self.lines), None)
 
     def problem(self, loc: Loc, message: str) -> Problem:
-        return Problem(self.file, self.line(loc), message)
+        """A problem at `loc`: on the command line if the value came from there, else at its line."""
+        for around in _outwards(loc):
+            if around in self.overrides:
+                return Problem("command line", None, f"{self.overrides[around]}: {message}")
+            if around in self.lines:
+                return Problem(self.file, self.lines[around], message)
+        return Problem(self.file, None, message)
+
+
+def _outwards(loc: Loc) -> list[Loc]:
+    return [loc[:length] for length in range(len(loc), -1, -1)]
 
 
 def read_yaml(path: Path) -> Document:
     """Reads one file. Raises SpecError (file:line) when it is unreadable, not YAML, or uses tags or duplicate keys."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([Problem(str(path), None, f"cannot be read as UTF-8 text ({error})")]) from error
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        rule = f"Expected UTF-8 text, but byte {error.start} is {error.object[error.start]:#04x}; save the file as UTF-8"
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SpecError([Problem(str(path), line, rule)]) from error
+    except OSError as error:
+        raise SpecError([Problem(str(path), None, f"cannot be read ({error.strerror or error})")]) from error
     return parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, file: str) -> Document:
     """The same for text that is already read."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
     try:
-        # The round-trip loader builds plain containers whatever tags say; it is what knows the lines.
-        tree = YAML(typ="rt", pure=True).load(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2 allows it
+            # Composed, not constructed: nodes know their lines and tags, and no tag ever builds anything.
+            root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
-        raise SpecError([Problem(file, line, f"not valid YAML: {error.problem or error}")]) from error
+        raise SpecError([Problem(file, line, f"not valid YAML: {error.problem or error.context}")]) from error
     except YAMLError as error:
-        raise SpecError([Problem(file, None, f"not valid YAML: {error}")]) from error
-    lines: dict[Loc, int] = {(): 1}
-    return Document(file, _plain(tree, (), lines, file), lines)
+        raise SpecError([Problem(file, None, f"not valid YAML: {' '.join(str(error).split())}")]) from error
+    except RecursionError as error:
+        raise SpecError([Problem(file, None, "not valid YAML: nested too deeply")]) from error
+    reader = _Reader(file)
+    data = reader.value(root, ()) if root is not None else None
+    if reader.problems:
+        raise SpecError(reader.problems)
+    return Document(file, data, reader.lines)
 
 
 def parse_value(text: str) -> Any:
@@ -81,25 +109,94 @@ def parse_value(text: str) -> Any:
     return parse_yaml(text, "command line").data
 
 
-def _plain(node: Any, loc: Loc, lines: dict[Loc, int], file: str) -> Any:
-    """Copies ruamel's containers and scalars to Python's own, noting the line of each key and item."""
-    tag = getattr(getattr(node, "tag", None), "value", None)
-    if tag and not str(tag).startswith("tag:yaml.org,2002:"):
-        raise SpecError([Problem(file, lines.get(loc), f"tag {tag} is not allowed; write plain values")])
-    if isinstance(node, dict):
-        plain: dict[str, Any] = {}
-        for key, value in node.items():
-            lines[(*loc, str(key))] = node.lc.key(key)[0] + 1
-            plain[str(key)] = _plain(value, (*loc, str(key)), lines, file)
+class _Reader:
+    """Turns ruamel's nodes into Python's own containers and scalars, noting lines and collecting problems."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lines: dict[Loc, int] = {(): 1}
+        self.problems: list[Problem] = []
+        self.open: set[int] = set()  # ids of the containers that are being read: an alias to one of them never ends
+        self.count = 0
+
+    def problem(self, node: Any, message: str) -> None:
+        self.problems.append(Problem(self.file, node.start_mark.line + 1, message))
+
+    def value(self, node: Any, loc: Loc) -> Any:
+        """The plain value of a node; None, and a problem, where it is not allowed."""
+        self.count += 1
+        if self.count > _MOST_VALUES:
+            rule = f"Expected at most {_MOST_VALUES} values, aliases counted as what they stand for"
+            raise SpecError([Problem(self.file, node.start_mark.line + 1, rule)])
+        tag = str(node.tag)
+        kind = tag.removeprefix(_TAG)
+        if kind in ("map", "seq") and id(node) in self.open:
+            return self.problem(node, "an alias stands inside what it names")
+        read = {"map": self._mapping, "seq": self._list}.get(kind)
+        if read is None or not isinstance(node.value, list):
+            return self._scalar(node, tag)
+        self.open.add(id(node))
+        plain = read(node, loc)
+        self.open.remove(id(node))
         return plain
-    if isinstance(node, list):
-        for index in range(len(node)):
-            lines[(*loc, index)] = node.lc.item(index)[0] + 1
-        return [_plain(value, (*loc, index), lines, file) for index, value in enumerate(node)]
-    if node is None or isinstance(node, bool):
-        return node
-    # ruamel's scalars are subclasses that remember quotes and notation; pydantic's strict mode wants the plain types.
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return str(node)
+
+    def _mapping(self, node: Any, loc: Loc) -> dict[str, Any]:
+        plain: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value
+            if not isinstance(key, str) or str(key_node.tag) == _TAG + "merge":
+                self.problem(key_node, "Expected a plain key, but got " + ("`<<`" if key == "<<" else "a list or mapping"))
+                continue
+            place = (*loc, key)
+            if key in plain:
+                self.problem(key_node, f"the key {key!r} stands twice, first in line {self.lines[place]}")
+                continue
+            self.lines[place] = key_node.start_mark.line + 1
+            plain[key] = self.value(value_node, place)
+        return plain
+
+    def _list(self, node: Any, loc: Loc) -> list[Any]:
+        plain = []
+        for index, item in enumerate(node.value):
+            self.lines[(*loc, index)] = item.start_mark.line + 1
+            plain.append(self.value(item, (*loc, index)))
+        return plain
+
+    def _scalar(self, node: Any, tag: str) -> Any:
+        convert = _SCALARS.get(tag)
+        if convert is None or not isinstance(node.value, str):
+            return self.problem(node, f"the tag {tag.replace(_TAG, '!!')} is not allowed; write a plain value")
+        try:
+            return convert(node.value)
+        except ValueError as error:
+            return self.problem(node, str(error))
+
+
+def _int(text: str) -> int:
+    digits = text.replace("_", "").lower()
+    prefix = digits.lstrip("+-")[:2]
+    try:
+        return int(digits, {"0x": 16, "0o": 8, "0b": 2}.get(prefix, 10))
+    except ValueError:
+        raise ValueError(f"Expected an integer, but got {text!r}") from None
+
+
+def _float(text: str) -> float:
+    try:
+        number = float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+    except ValueError:
+        raise ValueError(f"Expected a number, but got {text!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"Expected a finite number, but got {text}")
+    return number
+
+
+_SCALARS: dict[str, Callable[[str], Any]] = {
+    _TAG + "null": lambda text: None,
+    _TAG + "bool": lambda text: text.lower() in ("true", "yes", "on", "y"),  # the last three only after `%YAML 1.1`
+    _TAG + "int": _int,
+    _TAG + "float": _float,
+    _TAG + "str": str,
+    _TAG + "timestamp": str,  # YAML 1.2 knows no dates
+    _TAG + "value": str,  # a lone `=`
+}

@@ -1,30 +1,30 @@
-"""`cvbench leaderboard`: publish what a store holds of a suite, or check that published boards still agree with themselves."""
+"""`cvbench leaderboard`: publish what a store holds of a suite, or check that published boards agree with themselves."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from cvbench.commands import options
-from cvbench.commands.options import DEFAULT_STORE, DataRoot, Json, MachineFile, Store
+from cvbench.commands.options import DEFAULT_STORE, DataRoot, Json, MachineFile, Paths, Store
 
 DEFAULT_OUT = Path("leaderboards")
 
 
 def leaderboard(
-    paths: Annotated[
-        list[str] | None, Parameter(help="Benchmark files, folders or shipped suites, and dotted.key=value.")
-    ] = None,
-    /,
-    *,
+    *paths: Paths,
     store: Store = DEFAULT_STORE,
     out: Annotated[
-        Path | None, Parameter(help="Publish into OUT/SUITE/ (with --check: the boards to check) [default: leaderboards].")
+        Path | None,
+        Parameter(help="Publish into OUT/SUITE/ (with --check: the boards to check) [default: leaderboards]."),
     ] = None,
-    check: Annotated[bool, Parameter(help="Write nothing; every board must render to its files byte for byte.")] = False,
+    check: Annotated[
+        bool, Parameter(help="Write nothing; every board must render to its files byte for byte.")
+    ] = False,
     data_root: DataRoot = None,
     machine: MachineFile = None,
     json: Json = False,
@@ -34,14 +34,14 @@ def leaderboard(
     Without --out the board is only shown. Runs that are missing or failed are shown as that.
     """
     if check:
-        return _check(out or DEFAULT_OUT, given=list(paths or []), json=json)
+        return _check(out or DEFAULT_OUT, given=paths, json=json)
     from cvbench.commands.boards import finished, publish_board, show_table
     from cvbench.machine import load_machine
     from cvbench.plan import plan
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
 
-    targets, overrides = options.paths_and_overrides(paths or [])
+    targets, overrides = options.paths_and_overrides(paths)
     root = load_machine(machine, data_root=data_root).data_root
     suite = load_suite(targets, overrides)
     found = finished(suite, plan(suite), RunStore(store), root, overrides)
@@ -55,7 +55,7 @@ def leaderboard(
     return 0
 
 
-def _check(root: Path, *, given: list[str], json: bool) -> int:
+def _check(root: Path, *, given: Sequence[str], json: bool) -> int:
     if given:
         raise ValueError(f"--check takes the boards' folder as --out, not benchmarks, but got {' '.join(given)}")
     if not root.is_dir():

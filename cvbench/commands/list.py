@@ -12,9 +12,7 @@ from cvbench.commands.options import Json
 
 
 def list(
-    kind: Annotated[
-        Literal["tasks", "models", "datasets", "benchmarks", "metrics"], Parameter(help="What to list.")
-    ],
+    kind: Annotated[Literal["tasks", "models", "datasets", "benchmarks", "metrics"], Parameter(help="What to list.")],
     name: Annotated[str | None, Parameter(help="One entry: also shows its source, licence and options.")] = None,
     /,
     *,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = Path("runs")
 
+Paths = Annotated[
+    str, Parameter(name="PATH", help="Benchmark files, folders or shipped suites such as quick; and dotted.key=value.")
+]
 DataRoot = Annotated[
     Path | None, Parameter(name="--data-root", env_var="CVBENCH_DATA", help="Folder of the data packs [default: data].")
 ]
@@ -45,11 +48,18 @@ class MachineOptions:
     data_root: DataRoot = None
     accelerator: Annotated[Accelerator | None, Parameter(help="Kind of device [default: auto].")] = None
     devices: Annotated[int | None, Parameter(help="Devices of one run; above 1 it is distributed [default: 1].")] = None
-    jobs: Annotated[int | None, Parameter(help="Runs at once [default: as many as the CPU has cores; 1 on a GPU].")] = None
+    jobs: Annotated[int | None, Parameter(help="Runs at once [default: as many as the CPU has cores; 1 on a GPU].")] = (
+        None
+    )
     threads: Annotated[int | None, Parameter(help="Threads of one run [default: cores / jobs].")] = None
-    workers: Annotated[int | None, Parameter(help="Processes that decode images which are not cached [default: 0].")] = None
+    workers: Annotated[
+        int | None, Parameter(help="Processes that decode images which are not cached [default: 0].")
+    ] = None
     cache: Annotated[Path | None, Parameter(help="Folder of decoded datasets [default: ~/.cache/cvbench].")] = None
     cache_limit: Annotated[str | None, Parameter(help="Largest dataset to cache, such as 4GiB [default: 4GiB].")] = None
+    save_predictions: Annotated[
+        bool | None, Parameter(negative=(), help="Keep predicted label maps of the test split as PNG files.")
+    ] = None
     tracker: Annotated[Tracker | None, Parameter(help="Where to log as well [default: none].")] = None
 
     def load(self) -> Machine:
@@ -65,6 +75,7 @@ class MachineOptions:
             cache=self.cache,
             cache_limit_bytes=None if self.cache_limit is None else parse_bytes(self.cache_limit),
             tracker=self.tracker,
+            save_predictions=self.save_predictions,
         )
 
 

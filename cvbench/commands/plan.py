@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from cvbench.commands import options
-from cvbench.commands.options import DEFAULT_STORE, DataRoot, Json, MachineFile, Only, Store
+from cvbench.commands.options import DEFAULT_STORE, DataRoot, Json, MachineFile, Only, Paths, Store
 
 # What `cvbench run` would do about each state.
 MEANING = {
@@ -21,9 +18,7 @@ MEANING = {
 
 
 def plan(
-    paths: Annotated[list[str], Parameter(help="Benchmark files, folders or shipped suites, and dotted.key=value.")],
-    /,
-    *,
+    *paths: Paths,
     only: Only = None,
     store: Store = DEFAULT_STORE,
     data_root: DataRoot = None,

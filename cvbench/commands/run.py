@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from cvbench.commands import options
-from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Only, Store
-from cvbench.progress import progress
+from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Only, Paths, Store
+
+if TYPE_CHECKING:
+    from cvbench.events import Event
+    from cvbench.store import Store as RunStore
 
 DEFAULT_MACHINE = MachineOptions()
 
 
 def run(
-    paths: Annotated[list[str], Parameter(help="Benchmark files, folders or shipped suites, and dotted.key=value.")],
-    /,
-    *,
+    *paths: Paths,
     only: Only = None,
     rerun: Annotated[
         Literal["missing", "failed", "all"],
@@ -42,10 +43,13 @@ def run(
     runs = RunStore(store)
     options.say(summary(suite.name, len(suite.benchmarks), len(chosen), len(planned)), quiet=quiet)
 
-    from cvbench.executors.local import execute  # after the mistakes that need no torch have been found
+    from cvbench.executors.local import execute
+    from cvbench.progress import progress
 
     with progress(chosen, quiet=quiet) as on_event:
-        outcomes = execute(chosen, runs, machine, rerun=rerun, on_event=on_event)
+        outcomes = execute(
+            chosen, runs, machine, rerun=rerun, on_event=lambda event: on_event(_with_score(event, runs))
+        )
 
     leaderboard = finished(suite, planned, runs, machine.data_root, overrides)
     folder = publish_board(leaderboard, runs.root / "boards" / suite.name)
@@ -68,6 +72,14 @@ def run(
         print(f"Board: {Path(folder).resolve()}")
     show_failures(outcomes.failed, runs)
     return 1 if outcomes.failed else 0
+
+
+def _with_score(event: Event, store: RunStore) -> Event:
+    """A finished run's event, with what it scored."""
+    if event.kind != "done" or event.metrics or (record := store.record(event.run)) is None:
+        return event
+    key = f"test/{event.run.primary}"
+    return event._replace(metrics={key: record.metrics[key]} if key in record.metrics else {})
 
 
 def summary(suite: str, benchmarks: int, chosen: int, planned: int) -> str:

@@ -16,7 +16,9 @@ def score(
     /,
     *,
     truth: Annotated[Path, Parameter(help="CSV id,label; or a folder of label PNGs.")],
-    predictions: Annotated[Path, Parameter(help="CSV id,label[,p_0,p_1…]; or a folder of label PNGs with equal names.")],
+    predictions: Annotated[
+        Path, Parameter(help="CSV id,label[,p_0,p_1…]; or a folder of label PNGs with equal names.")
+    ],
     classes: Annotated[
         str | None, Parameter(help="classification: class names in order, comma separated; segmentation: how many.")
     ] = None,
@@ -61,4 +63,6 @@ def _show(result: dict[str, Any]) -> None:
         print(f"{metric} per class")
         longest = max(map(len, values), default=0)
         for name, value in values.items():
-            print(f"  {name:<{longest}}  " + ("— in neither truth nor predictions" if value is None else f"{value:.6f}"))
+            print(
+                f"  {name:<{longest}}  " + ("— in neither truth nor predictions" if value is None else f"{value:.6f}")
+            )

@@ -42,9 +42,8 @@ def unpack(archive: Path | str, folder: Path | str, limit_bytes: int = LIMIT_BYT
         except DataError:
             raise
         except Exception as error:  # damaged bytes raise TarError, BadZipFile, zlib.error, LZMAError, EOFError, …
-            raise DataError(
-                f"{archive}: cannot be unpacked ({type(error).__name__}: {error}); delete it and fetch it again"
-            ) from error
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            raise DataError(f"{archive}: cannot be unpacked ({reason}); delete it and fetch it again") from error
         for source in (path for path in Path(temporary).rglob("*") if path.is_file()):
             target = folder / source.relative_to(temporary)
             target.parent.mkdir(parents=True, exist_ok=True)

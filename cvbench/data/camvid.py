@@ -1,8 +1,7 @@
 """CamVid: 701 street scenes from a car in Cambridge, every pixel labelled, in 11, 12 or 32 classes.
 
 Year: 2009
-Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video: A high-definition ground truth database",
-    Pattern Recognition Letters 30(2), 2009
+Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video", Pattern Recognition Letters 30(2), 2009
 Licence: CC BY-NC 4.0 for the SegNet layout (research only); the original release states no licence, ask for citation
 Tasks: segmentation
 

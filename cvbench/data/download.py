@@ -1,8 +1,8 @@
 """Fetches what may be fetched, by checksum: `cvbench data fetch NAME`.
 
 A dataset's own file says where its data come from, as literals: `FILES` (URL -> "sha256:…" or "md5:…") and `FOLDER`
-(where they belong below the data root; archives are unpacked there). A dataset without `FILES` needs no download, or its
-licence does not allow one: then its `build` says how to get it.
+(where they belong below the data root; archives are unpacked there). A dataset without `FILES` needs no download, or
+its licence does not allow one: then its `build` says how to get it.
 """
 
 from __future__ import annotations

@@ -55,8 +55,9 @@ def build(
         void: the label that is ignored; None where every label counts. With `colours`, rows named void say so.
         colours: CSV file in `path` with the columns name, r, g, b, where the masks are painted; rows with one name are
             one class.
-        val_share, test_share: shares by hash, of train and of all; used where the files do not say.
-        group: regular expression searched in each name; what its first parentheses match is hashed in the name's stead.
+        val_share, test_share: shares by hash, of what is not test and of all; used where the files do not say.
+        group: regular expression searched in each name; what its first parentheses (else the whole) match is the scene,
+            which is hashed in the name's stead.
 
     Raises:
         DataError: something is missing, empty, doubled or does not fit; the message names the file.
@@ -205,32 +206,32 @@ def _roles(
     roles: dict[str, str] = {role: f"given as {role}" for role in pairs}
     by = f"by hash of {group}" if group else "by hash"
     if None in found:
-        pairs["train"], pairs["test"] = _carve(found[None], test_share, "test", group)
-        roles |= {"train": f"the rest {by}", "test": f"{test_share:.0%} of all {by}"}
+        pairs["train"], pairs["test"] = _carve(found[None], test_share, "test/", group)
+        roles |= {"train": f"the rest {by}", "test": f"{test_share:g} of all {by}"}
     elif "test" not in pairs and "val" in pairs:
         pairs["test"], roles["test"] = pairs.pop("val"), roles.pop("val")
     elif "test" not in pairs:
-        pairs["train"], pairs["test"] = _carve(pairs["train"], test_share, "test", group)
-        roles["test"] = f"{test_share:.0%} of train {by}"
+        pairs["train"], pairs["test"] = _carve(pairs["train"], test_share, "test/", group)
+        roles["test"] = f"{test_share:g} of train {by}"
     if "val" not in pairs and "train" in pairs:
-        pairs["train"], pairs["val"] = _carve(pairs["train"], val_share, "val", group)
-        roles["val"] = f"{val_share:.0%} of train {by}"
+        pairs["train"], pairs["val"] = _carve(pairs["train"], val_share, "val/", group)
+        roles["val"] = f"{val_share:g} of train {by}"
     return {role: pairs[role] for role in ROLES if role in pairs}, roles
 
 
 def _carve(pairs: list[Pair], share: float, salt: str, group: str | None) -> tuple[list[Pair], list[Pair]]:
     if group is None:
         return carve(pairs, share, salt)
+    try:
+        pattern = re.compile(group)
+    except re.error as error:
+        raise DataError(
+            f"Expected `group` of folder_masks to be a regular expression, as ^(scene\\d+)_, but got {group!r}: {error}"
+        ) from None
     groups = []
     for pair in pairs:
-        try:
-            match = re.search(group, pair.image.stem)
-            groups.append((match and match[1]) or "")
-        except (re.error, IndexError) as error:
-            raise DataError(
-                f"Expected `group` of folder_masks to be a regular expression with one pair of parentheses, such as "
-                f"^(scene\\d+)_, but got {group!r} ({error})"
-            ) from None
+        match = pattern.search(pair.image.stem)
+        groups.append((match and match[1 if pattern.groups else 0]) or "")
         if not groups[-1]:
             raise DataError(f"{pair.image}: its name has nothing that `group: {group}` matches; correct either")
     return carve(pairs, share, salt, groups)

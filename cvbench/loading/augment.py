@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name everybody uses)
+import torch.nn.functional as F
 from torch import Tensor
 
 from cvbench.data.base import VOID
@@ -18,7 +18,7 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's gre
 class Augmenter:
     """Applies a recipe's `augment` to images and, where there are any, to the masks that move with them.
 
-    crop: False where the decoding worker has already cut the random crops.
+    crop: False where the random crops were already cut while decoding.
     """
 
     def __init__(self, augment: Augment, *, crop: bool = True) -> None:
@@ -26,37 +26,42 @@ class Augmenter:
         self.crop = crop and (augment.crop_scale is not None or augment.crop_ratio is not None)
 
     def __call__(self, images: Tensor, masks: Tensor | None, draws: Tensor) -> tuple[Tensor, Tensor | None]:
-        """images uint8 or float (B, C, H, W), masks uint8 (B, H, W), draws float32 (B, K) -> float32 images in [0, 1], masks.
+        """Augmented float32 images in [0, 1], and masks.
 
         Pixels that move in from outside are 0 in images and void in masks.
+
+        Args:
+            images: uint8, or float in [0, 1], (B, C, H, W). masks: uint8 (B, H, W).
+            draws: float32 (B, `geometry.DRAWS`) in [0, 1), best on the host: a few numbers are worked out there in
+                float64, so that every device gets the same parameters and none has to be waited for.
         """
+        drawn = draws.cpu().double()
         if self.crop or self.augment.rotate:
-            images, masks = _affine(to_float(images), masks, self._matrices(images, draws))
+            images, masks = _affine(to_float(images), masks, self._matrices(images, drawn))
         else:
             if self.augment.flip:
-                mirrored = draws[:, geometry.FLIP] < 0.5
-                images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-                masks = None if masks is None else torch.where(mirrored[:, None, None], masks.flip(-1), masks)
+                images, masks = _flip(images, masks, drawn[:, geometry.FLIP] < 0.5)
             if self.augment.shift:
-                images, masks = _shift(images, masks, draws, self.augment.shift)
+                images, masks = _shift(images, masks, drawn, self.augment.shift)
             images = to_float(images)
         if self.augment.colour:
-            images = _jitter(images, draws, self.augment.colour)
+            images = _jitter(images, drawn, self.augment.colour)
         return images, masks
 
-    def _matrices(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Where each output pixel comes from, in [-1, 1] coordinates: float32 (B, 2, 3), as `affine_grid` wants it."""
+    def _matrices(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Where each output pixel comes from, in [-1, 1] coordinates: float32 (B, 2, 3), as `affine_grid` wants it.
+
+        An output pixel is mirrored, scaled into the crop's box, turned about the box's centre and shifted.
+        """
         height, width = images.shape[-2:]
-        # Drawn numbers are few; the host computes them in float64, so that CPU and GPU crop the same boxes.
-        host = draws.detach().cpu().numpy()
-        boxes = torch.from_numpy(geometry.crop_boxes(host, self.augment))
-        if not self.crop:
-            boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]], dtype=torch.float64).expand(len(draws), 4)
+        if self.crop:
+            boxes = torch.from_numpy(geometry.crop_boxes(drawn.numpy(), self.augment))
+        else:
+            boxes = drawn.new_tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(drawn), 4)
         left, top, box_width, box_height = boxes.unbind(1)
-        drawn = draws.detach().cpu().double()
-        mirror = torch.ones(len(draws), dtype=torch.float64)
+        mirror = torch.ones_like(left)
         if self.augment.flip:
-            mirror = torch.where(drawn[:, geometry.FLIP] < 0.5, -1.0, 1.0).double()
+            mirror = torch.where(drawn[:, geometry.FLIP] < 0.5, -1.0, mirror)
         angle = (2 * drawn[:, geometry.ROTATE] - 1) * math.radians(self.augment.rotate)
         cos, sin, aspect = angle.cos(), angle.sin(), width / height
         x = 2 * left + box_width - 1 + (2 * drawn[:, geometry.SHIFT_X] - 1) * 2 * self.augment.shift / width
@@ -64,7 +69,7 @@ class Augmenter:
         # Rotation happens in pixels, which are not square in [-1, 1] coordinates: hence the aspect.
         first = torch.stack([mirror * box_width * cos, -box_height * sin / aspect, x], dim=1)
         second = torch.stack([mirror * box_width * sin * aspect, box_height * cos, y], dim=1)
-        return torch.stack([first, second], dim=1).float().to(draws.device)
+        return torch.stack([first, second], dim=1).float().to(images.device)
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -83,35 +88,37 @@ def _affine(images: Tensor, masks: Tensor | None, matrices: Tensor) -> tuple[Ten
     return moved, (sampled[:, 0] + VOID).round().to(torch.uint8)
 
 
-def _shift(images: Tensor, masks: Tensor | None, draws: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
+def _flip(images: Tensor, masks: Tensor | None, mirrored: Tensor) -> tuple[Tensor, Tensor | None]:
+    mirrored = mirrored.to(images.device)
+    images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+    return images, None if masks is None else torch.where(mirrored[:, None, None], masks.flip(-1), masks)
+
+
+def _shift(images: Tensor, masks: Tensor | None, drawn: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
     """Moves each sample by whole pixels from -most..most."""
     height, width = images.shape[-2:]
-    span = 2 * most + 1
-    dx = (draws[:, geometry.SHIFT_X] * span).long().clamp_(max=span - 1)
-    dy = (draws[:, geometry.SHIFT_Y] * span).long().clamp_(max=span - 1)
-    rows = torch.arange(height, device=images.device)[None, :] + dy[:, None]
-    columns = torch.arange(width, device=images.device)[None, :] + dx[:, None]
+    offsets = (drawn[:, [geometry.SHIFT_Y, geometry.SHIFT_X]] * (2 * most + 1)).long().to(images.device)
+    rows = torch.arange(height, device=images.device) + offsets[:, 0, None]
+    columns = torch.arange(width, device=images.device) + offsets[:, 1, None]
     batch = torch.arange(len(images), device=images.device)[:, None, None]
+    place = batch, rows[:, :, None], columns[:, None, :]
     # Index in the padded picture; channels last, so that one gather moves whole pixels.
-    padded = F.pad(images, (most, most, most, most)).permute(0, 2, 3, 1)
-    images = padded[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    if masks is not None:
-        masks = F.pad(masks, (most, most, most, most), value=VOID)[batch, rows[:, :, None], columns[:, None, :]]
-    return images, masks
+    margins = (most, most, most, most)
+    images = F.pad(images, margins).permute(0, 2, 3, 1)[place].permute(0, 3, 1, 2)
+    return images, None if masks is None else F.pad(masks, margins, value=VOID)[place]
 
 
-def _jitter(images: Tensor, draws: Tensor, strength: float) -> Tensor:
+def _jitter(images: Tensor, drawn: Tensor, strength: float) -> Tensor:
     """Brightness, contrast and saturation, each by a factor from [1 - strength, 1 + strength]."""
-
-    def factor(column: int) -> Tensor:
-        return (1 + strength * (2 * draws[:, column] - 1))[:, None, None, None]
-
-    images = images * factor(geometry.BRIGHTNESS)
+    columns = [geometry.BRIGHTNESS, geometry.SATURATION, geometry.CONTRAST]
+    factors = (1 + strength * (2 * drawn[:, columns] - 1)).float().to(images.device)
+    brightness, saturation, contrast = factors[:, :, None, None, None].unbind(1)
+    images = images * brightness
     if images.shape[1] == 3:
         weights = images.new_tensor(_GREY)[None, :, None, None]
         grey = (images * weights).sum(dim=1, keepdim=True)
-        images = grey + (images - grey) * factor(geometry.SATURATION)
+        images = grey + (images - grey) * saturation
         middle = grey.mean(dim=(2, 3), keepdim=True)
     else:
         middle = images.mean(dim=(2, 3), keepdim=True)
-    return (middle + (images - middle) * factor(geometry.CONTRAST)).clamp_(0.0, 1.0)
+    return (middle + (images - middle) * contrast).clamp_(0.0, 1.0)

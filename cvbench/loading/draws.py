@@ -1,4 +1,4 @@
-"""Random numbers that are a pure function of (seed, epoch, sample): the same on 1 or N processes, and after a resume."""
+"""Random numbers that are a pure function of (seed, epoch, sample): equal on 1 or N processes, and after a resume."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ def sample_keys(ids: Sequence[str]) -> NDArray[np.uint64]:
 
 
 def uniforms(seed: int, epoch: int, keys: NDArray[np.uint64], count: int) -> NDArray[np.float32]:
-    """`count` numbers from [0, 1) for each sample, float32 (N, count).
+    """`count` numbers from [0, 1) for each sample, float32 (N, count), multiples of 2**-24.
 
-    SplitMix64 (Steele, Lea & Flood 2014) on a counter that starts at hash(seed, epoch) xor the sample's key.
+    Each sample has its own SplitMix64 stream (Steele, Lea & Flood 2014), seeded with a mix of its key and of
+    hash(seed, epoch); what else is in `keys` changes nothing.
     """
-    start = np.uint64(int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8], "little"))
+    epoch_key = np.uint64(int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8], "little"))
+    bits = splitmix64(_mix(keys ^ epoch_key), count)
+    return (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+
+
+def splitmix64(seeds: NDArray[np.uint64], count: int) -> NDArray[np.uint64]:
+    """The first `count` outputs of SplitMix64 for each seed: uint64 (N,) -> uint64 (N, count)."""
     with np.errstate(over="ignore"):  # the arithmetic is modulo 2**64 by design
-        steps = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
-        z = (_mix(keys ^ start)[:, None] + steps[None, :]).astype(np.uint64)
-        z = _mix(z)
-    return ((z >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)).astype(np.float32)
+        return _mix(seeds[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -39,4 +43,6 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def epoch_order(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
     """The order in which one epoch visits `size` samples, int64 (size,)."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size).astype(np.int64)
+    # A Philox key is two words of 64 bits; Python's integers have no limit.
+    key = np.array([seed % 2**64, epoch], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).permutation(size).astype(np.int64)

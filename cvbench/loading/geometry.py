@@ -1,4 +1,4 @@
-"""From an image of any size to the input size: which box of it is taken, and the resizing itself (Pillow, antialiased)."""
+"""From an image of any size to the input size: which box of it is taken, and the resizing itself (Pillow)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ class Geometry(NamedTuple):
 
 
 def evaluation_geometry(height: int, width: int, recipe: Recipe) -> Geometry:
-    """The whole image (`stretch`), or the centre crop after scaling the shorter side (`crop`), at the input size."""
+    """The whole image (`stretch`), or its centre (`crop`), at the input size.
+
+    `crop` takes `crop_fraction` (of its side) of the largest centred box that has the input's shape. For a square input
+    that is the usual evaluation: the shorter side is scaled to input / crop_fraction, then the centre is cut out.
+    """
     size = recipe.input_size or (height, width)
     if recipe.resize == "stretch":
         return Geometry((0.0, 0.0, float(width), float(height)), size)
-    # The shorter side becomes max(size) / crop_fraction; the crop is `size` pixels of that.
-    per_pixel = min(height, width) * recipe.crop_fraction / max(size)
+    per_pixel = min(height / size[0], width / size[1]) * recipe.crop_fraction
+    # The minimum is against rounding only.
     box_height, box_width = min(height, size[0] * per_pixel), min(width, size[1] * per_pixel)
     left, top = (width - box_width) / 2, (height - box_height) / 2
     return Geometry((left, top, left + box_width, top + box_height), size)
@@ -38,7 +42,8 @@ def evaluation_geometry(height: int, width: int, recipe: Recipe) -> Geometry:
 def crop_boxes(draws: NDArray[np.float32], augment: Augment) -> NDArray[np.float64]:
     """Random crops as (left, top, width, height) relative to the image, float64 (N, 4); Szegedy 2015's area and ratio.
 
-    A crop larger than the image (scale above 1) hangs over its border.
+    Area is uniform, ratio log-uniform, place uniform among those inside. Where no scale above 1 is asked for, a side
+    longer than the image is cut to it; else the crop hangs over the border, with all of the image's side inside.
     """
     low, high = augment.crop_scale or (1.0, 1.0)
     area = low + (high - low) * draws[:, SCALE].astype(np.float64)
@@ -52,9 +57,15 @@ def crop_boxes(draws: NDArray[np.float32], augment: Augment) -> NDArray[np.float
     return np.stack([left, top, width, height], axis=1)
 
 
-def crops_while_decoding(augment: Augment) -> bool:
-    """Whether random crops can be cut from the full-size image in the decoding worker: they never leave the image."""
-    return augment.crop_scale is not None and augment.crop_scale[1] <= 1.0
+def crops_while_decoding(recipe: Recipe, native: tuple[int, int] | None) -> bool:
+    """Whether random crops are cut from the full-size image while it is decoded, because that has more detail.
+
+    Not where the input has the images' own size (`native`, None where they differ): there the crop is as good on the
+    device, from pixels that were decoded once. Nor where it may leave the image. A matter of recipe and data alone, so
+    that no machine trains on other pixels than another.
+    """
+    inside = recipe.augment.crop_scale is not None and recipe.augment.crop_scale[1] <= 1.0
+    return inside and (native is None or recipe.input_size not in (None, native))
 
 
 def random_geometry(height: int, width: int, recipe: Recipe, draws: NDArray[np.float32]) -> Geometry:

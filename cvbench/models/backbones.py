@@ -104,28 +104,33 @@ def torchvision_maps(name: str, weights: Any, strides: tuple[int, ...]) -> tuple
     from torchvision.models import get_model
     from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-    # Auxiliary heads would only be cut away again.
-    options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    # Auxiliary heads would only be cut away again; with weights torchvision sees to that itself.
+    plain = weights is None and name in ("googlenet", "inception_v3")
+    options = {"aux_logits": False, "init_weights": True} if plain else {}
+    url = "" if weights is None else weights.url
+    network = zoo.construct(f"torchvision/{name}", partial(get_model, name, weights=weights), options, url)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="NOTE: The nodes obtained by tracing the model")
-        with torch.device("meta"):
-            probe = get_model(name, weights=None, **options)
-            train_nodes, eval_nodes = get_graph_node_names(probe)
-            both = [node for node in eval_nodes if node in set(train_nodes)]
-            side = 256
-            values = create_feature_extractor(probe, both).eval()(torch.empty(1, 3, side, side))
+        train_nodes, eval_nodes = get_graph_node_names(network)
+        both = [node for node in eval_nodes if node in set(train_nodes)]
+        shapes = _shapes(create_feature_extractor(network, both).eval(), side := 256)
         nodes, channels = {}, {}
         for stride in strides:
-            shape = (side // stride, side // stride)
-            of_stride = [n for n, v in values.items() if isinstance(v, Tensor) and v.ndim == 4 and v.shape[2:] == shape]
+            of_stride = [n for n, shape in shapes.items() if shape[2:] == (side // stride, side // stride)]
             if not of_stride:
                 raise ValueError(
                     f"torchvision/{name} has no feature map at stride {stride}: it cannot be the backbone of FCN. "
                     "Take a convolutional network, such as torchvision/resnet18."
                 )
             nodes[of_stride[-1]] = str(stride)
-            channels[stride] = int(values[of_stride[-1]].shape[1])
-        url = "" if weights is None else weights.url
-        options = options if weights is None else {}  # with weights torchvision fixes them itself
-        network = zoo.construct(f"torchvision/{name}", partial(get_model, name, weights=weights), options, url)
-        return create_feature_extractor(network, nodes), channels
+            channels[stride] = shapes[of_stride[-1]][1]
+        return create_feature_extractor(network.train(), nodes), channels
+
+
+def _shapes(extractor: nn.Module, side: int) -> dict[str, tuple[int, ...]]:
+    """Shape of each map (1, C, H, W) that `extractor` returns for an image of side × side; nothing is computed."""
+    tensors = {**dict(extractor.named_parameters()), **dict(extractor.named_buffers())}
+    shadows = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
+    with torch.no_grad():
+        maps = torch.func.functional_call(extractor, shadows, (torch.empty(1, 3, side, side, device="meta"),))
+    return {name: tuple(m.shape) for name, m in maps.items() if isinstance(m, Tensor) and m.ndim == 4}

@@ -65,7 +65,7 @@ def _metric(board: Board, index: int) -> Column:
     return Column(
         f"{metric.name}{unit} {ARROWS[metric.direction]}",
         tuple(cells),
-        importance=100 if index == 0 else max(30, 40 - index),
+        importance=(100, 39, 38)[index] if index < 3 else 30 - index,
     )
 
 
@@ -106,7 +106,9 @@ def protocol(board: Board) -> list[str]:
     if board.selection:
         sentences.append(f"Tested checkpoint: {'; '.join(board.selection)}.")
     if board.absent_classes:
-        sentences.append(f"In neither truth nor prediction, so left out of means: {', '.join(board.absent_classes)}.")
+        sentences.append(
+            f"Without a value in these test data, so left out of means: {', '.join(board.absent_classes)}."
+        )
     return sentences
 
 

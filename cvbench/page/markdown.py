@@ -14,7 +14,7 @@ from cvbench.page import columns, text
 # Above so many, a table of classes helps nobody on a page; board.json has all of them.
 MOST_CLASSES = 40
 # Columns below it stand in a table of their own, so that the headline does not scroll sideways.
-HEADLINE_IMPORTANCE = 30
+HEADLINE_IMPORTANCE = 35
 
 
 class Markup(str):

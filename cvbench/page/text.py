@@ -40,10 +40,12 @@ def count(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """0.0021 -> `2.10 ms`, 75 -> `75.0 s`, 605 -> `10 min 05 s`, 7300 -> `2 h 02 min`."""
+    """0.00003 -> `30.0 µs`, 0.0021 -> `2.10 ms`, 75 -> `75.0 s`, 605 -> `10 min 05 s`, 7300 -> `2 h 02 min`."""
     if seconds is None:
         return NOTHING
-    if seconds < 1:
+    if seconds < 0.9995e-3:
+        return f"{_three_digits(1e6 * seconds)} µs"
+    if seconds < 0.9995:
         return f"{_three_digits(1e3 * seconds)} ms"
     if seconds < 99.95:
         return f"{_three_digits(seconds)} s"

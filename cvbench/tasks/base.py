@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import lightning as L  # noqa: N812  (the name everybody uses)
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from cvbench.data.base import DatasetInfo
@@ -22,6 +24,13 @@ from cvbench.tasks.schedule import build_optimiser, build_schedule
 
 class LossIsNotFiniteError(ValueError):
     """Training diverged."""
+
+
+class Predictions(NamedTuple):
+    """Where test predictions are written as files, and the id of each test sample."""
+
+    folder: Path
+    ids: Sequence[str]
 
 
 class Scores(Protocol):
@@ -47,6 +56,7 @@ class Task(L.LightningModule):
         self.val_evidence, self.test_evidence = self.new_evidence(), self.new_evidence()
         self.curves: list[dict[str, float]] = []
         self.tested: dict[str, NDArray[Any]] = {}
+        self.predictions: Predictions | None = None
         self._losses: list[Tensor] = []
         self._epoch_losses: list[Tensor] = []
 
@@ -68,6 +78,18 @@ class Task(L.LightningModule):
         self, gathered: dict[str, NDArray[Any]], ids: NDArray[np.str_]
     ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         """(evidence, truth) as `scores.score` takes them."""
+        raise NotImplementedError
+
+    def save_predictions(self, batch: Any, predictions: Predictions) -> None:
+        """Writes what the model says of a test batch as files. Nothing by default: the evidence has it all."""
+
+    def describe(
+        self, images: Tensor, original: NDArray[np.uint8]
+    ) -> tuple[dict[str, Any], Image.Image, NDArray[np.uint8] | None]:
+        """(facts for JSON, a picture that shows them, a label map or None) of one image.
+
+        images: float (1, C, h, w) in [0, 1] at the input size. original: uint8 (H, W, C) as it was read.
+        """
         raise NotImplementedError
 
     def prepare_training(self, class_counts: NDArray[np.int64] | None) -> None:
@@ -122,6 +144,10 @@ class Task(L.LightningModule):
         self._epoch_losses += self._losses
         self._losses = []
 
+    def on_validation_epoch_start(self) -> None:
+        # Before evidence is gathered: a diverged model has nothing to say, and the step is what helps.
+        self._check_losses()
+
     def validation_step(self, batch: Any, batch_index: int) -> None:
         self.val_evidence.update(batch.index, self.evidence_of(batch))
 
@@ -135,6 +161,8 @@ class Task(L.LightningModule):
         self.curves.append({"epoch": self.current_epoch + 1, "step": self.global_step, **scores})
 
     def test_step(self, batch: Any, batch_index: int) -> None:
+        if self.predictions is not None:
+            self.save_predictions(batch, self.predictions)
         self.test_evidence.update(batch.index, self.evidence_of(batch))
 
     def on_test_epoch_end(self) -> None:

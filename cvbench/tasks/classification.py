@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F  # noqa: N812  (the name everybody uses)
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from cvbench.data.drawing import below, scaled, written
 from cvbench.loading.batches import ClassificationBatch
 from cvbench.loading.targets import Labels
 from cvbench.metrics import classification as scores
@@ -44,6 +46,19 @@ class ClassificationTask(Task):
         names = ("top", "top_probability", "true_log_probability", "true_rank")
         evidence = {"ids": ids, **{name: gathered[name] for name in names}}
         return evidence, {"ids": ids, "labels": gathered["label"], "classes": np.asarray(self.info.classes)}
+
+    def describe(
+        self, images: Tensor, original: NDArray[np.uint8]
+    ) -> tuple[dict[str, Any], Image.Image, NDArray[np.uint8] | None]:
+        probabilities = self(images).float().softmax(dim=1)[0]
+        best = probabilities.topk(min(5, self.info.num_classes))
+        top = [
+            {"label": self.info.classes[index], "probability": round(value, 6)}
+            for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+        lines = [f"{item['probability']:6.1%}  {item['label']}" for item in top]
+        picture = scaled(original, smoothly=min(original.shape[:2]) > 64)
+        return {"top": top}, below(picture, written(lines, max(240, picture.width))), None
 
 
 TASK = ClassificationTask

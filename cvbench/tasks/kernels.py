@@ -67,8 +67,11 @@ def segmentation_counts(prediction: Tensor, truth: Tensor, num_classes: int) -> 
         num_classes: C, at most 255.
 
     Raises:
-        ValueError: shapes differ, the truth is not uint8, or holds a label that is neither in 0..C-1 nor 255.
+        ValueError: shapes differ, more than 255 classes, the truth is not uint8, or holds a label that is neither in
+            0..C-1 nor 255.
     """
+    if num_classes > VOID:
+        raise ValueError(f"Expected at most {VOID} classes, but got {num_classes}; masks are uint8")
     if prediction.shape != truth.shape or truth.dtype != torch.uint8:
         raise ValueError(
             f"Expected `prediction` and uint8 `truth` of one shape, but got {tuple(prediction.shape)} and "

@@ -12,13 +12,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (the name everybody uses)
 from numpy.typing import NDArray
+from PIL import Image
+from PIL import Image
 from torch import Tensor
 
 from cvbench.data.base import VOID
+from cvbench.data.drawing import below, legend, mask_pair, palette
 from cvbench.loading.batches import SegmentationBatch
 from cvbench.loading.targets import Masks
 from cvbench.metrics import segmentation as scores
-from cvbench.tasks.base import Task
+from cvbench.tasks.base import Predictions, Task
 from cvbench.tasks.evidence import Evidence
 from cvbench.tasks.kernels import argmax_classes, segmentation_counts
 
@@ -79,12 +82,32 @@ class SegmentationTask(Task):
         intersection, truth, predicted, confusion = segmentation_counts(prediction, batch.masks, self.info.num_classes)
         return {"intersection": intersection, "truth": truth, "prediction": predicted, "confusion": confusion}
 
+    def save_predictions(self, batch: SegmentationBatch, predictions: Predictions) -> None:
+        """One label PNG a sample at its own size, named as its mask: `cvbench score segmentation` reads the folder."""
+        for index, labels in zip(batch.index.tolist(), self.predict(batch.images, batch.sizes), strict=True):
+            name = predictions.ids[index].rpartition("/")[2]
+            Image.fromarray(labels.to(torch.uint8).cpu().numpy()).save(predictions.folder / f"{name}.png")
+
     def split_evidence(
         self, gathered: dict[str, NDArray[Any]], ids: NDArray[np.str_]
     ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         names = ("intersection", "truth", "prediction", "confusion")
         evidence = {"ids": ids, **{name: gathered[name] for name in names}}
         return evidence, {"ids": ids, "pixels": gathered["truth"], "classes": np.asarray(self.info.classes)}
+
+    def describe(
+        self, images: Tensor, original: NDArray[np.uint8]
+    ) -> tuple[dict[str, Any], Image.Image, NDArray[np.uint8] | None]:
+        sizes = torch.tensor([original.shape[:2]])
+        labels = self.predict(images, sizes)[0].to(torch.uint8).numpy()
+        shares = np.bincount(labels.ravel(), minlength=self.info.num_classes) / labels.size
+        found = {name: round(float(share), 6) for name, share in zip(self.info.classes, shares, strict=True) if share}
+        colours = self.info.colours or palette(self.info.num_classes)
+        seen = [index for index, share in enumerate(shares) if share]
+        picture = mask_pair(original, labels, colours, longest=480)
+        names = [self.info.classes[index] for index in seen]
+        foot = legend(names, [colours[index] for index in seen], max(picture.width, 480))
+        return {"shares": found}, below(picture, foot), labels
 
 
 def resize_logits(logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:

@@ -51,7 +51,9 @@ def test_scores_equal_scikit_learn() -> None:
     assert scores["top5"] == sk.top_k_accuracy_score(labels, logits, k=5, labels=range(8))
     recall = sk.recall_score(labels, predicted, labels=np.unique(labels), average="macro")
     assert scores["macro_top1"] == pytest.approx(recall, rel=1e-14)
-    assert scores["nll"] == pytest.approx(sk.log_loss(labels, np.exp(log_softmax(logits, 1)), labels=range(8)), rel=1e-6)
+    assert scores["nll"] == pytest.approx(
+        sk.log_loss(labels, np.exp(log_softmax(logits, 1)), labels=range(8)), rel=1e-6
+    )
     assert 0 < scores["ece"] < 1
     assert list(scores) == list(METRICS)
 
@@ -115,8 +117,8 @@ def test_evidence_that_does_not_fit_the_truth() -> None:
         score(twice, truth)
     with pytest.raises(ValueError, match="not of one model"):
         score(evidence | {"true_rank": evidence["true_rank"] + 1}, truth)
-    with pytest.raises(ValueError, match="truth labels 0..7, but got 8"):
-        score(evidence, truth | {"labels": truth["labels"] + 8 - truth["labels"].min()} | {})
+    with pytest.raises(ValueError, match=r"truth labels 0\.\.7, but got 8"):
+        score(evidence, truth | {"labels": truth["labels"] + 8 - truth["labels"].min()})
     with pytest.raises(ValueError, match="at least one sample"):
         score({"ids": np.array([])}, {"ids": np.array([])})
 

@@ -1,4 +1,4 @@
-"""Confusion matrices and what follows from them, against scikit-learn, torchmetrics, hand calculation and invariants."""
+"""Confusion matrices and what follows from them: scikit-learn, torchmetrics, hand calculation, invariants."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ def test_scores_equal_scikit_learn_with_absent_classes_and_void() -> None:
     assert scores["mean_accuracy"] == pytest.approx(
         sk.recall_score(t, p, labels=np.unique(t), average="macro"), rel=1e-14
     )
-    assert scores["fw_iou"] == pytest.approx(
-        sk.jaccard_score(t, p, labels=np.unique(t), average="weighted"), rel=1e-14
-    )
+    assert scores["fw_iou"] == pytest.approx(sk.jaccard_score(t, p, labels=np.unique(t), average="weighted"), rel=1e-14)
     np.testing.assert_array_equal(np.isnan(class_accuracy(counts)), [False, True, False, False, True])
 
 

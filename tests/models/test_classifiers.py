@@ -43,7 +43,7 @@ def test_lenet_on_digits_and_its_options(make_info):
 
 
 def test_zfnet_is_the_papers(make_info):
-    """Figure 3: filters 7×7/2 (96), 5×5/2 (256), 3×3 (384, 384, 256), dense 4096, 4096; maps of 110, 55, 26, 13, 13, 13, 6."""
+    """Figure 3: filters 7×7/2 (96), 5×5/2 (256), 3×3 (384, 384, 256), 4096, 4096; maps of 110, 55, 26, 13 and 6."""
     by_hand = (
         (7 * 7 * 3 * 96 + 96)
         + (5 * 5 * 96 * 256 + 256)

@@ -93,11 +93,11 @@ def test_fcn_on_a_torchvision_backbone(make_info, stride):
 
 
 def test_fcn_refuses_what_it_cannot_stand_on(make_info):
-    with pytest.raises(ValueError, match="no feature map at stride 16.*resnet18"):
+    with pytest.raises(ValueError, match=r"no feature map at stride 16.*resnet18"):
         fcn.build(make_info(), backbone="torchvision/swin_t")
-    with pytest.raises(ValueError, match="no classification model 'resnet8'. Did you mean resnet18"):
+    with pytest.raises(ValueError, match=r"no classification model 'resnet8'. Did you mean resnet18"):
         fcn.build(make_info(), backbone="torchvision/resnet8")
-    with pytest.raises(ValueError, match="vgg16, small or torchvision/NAME, but got 'resnet18'"):
+    with pytest.raises(ValueError, match=r"vgg16, small or torchvision/NAME, but got 'resnet18'"):
         fcn.build(make_info(), backbone="resnet18")
     with pytest.raises(ValueError, match="none are published"):
         fcn.build(make_info(), backbone="small", backbone_weights="IMAGENET1K_V1")
@@ -135,7 +135,9 @@ def test_unet_counts(make_info):
     with torch.device("meta"):
         model = unet.build(make_info(2, (572, 572), channels=1), batch_norm=False)
     assert count(model) == down + up + 64 * 2 + 2 == 31_030_658
-    assert sum(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in model.modules()) == 23  # "23 convolutional layers"
+    assert (
+        sum(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in model.modules()) == 23
+    )  # "23 convolutional layers"
 
 
 SMALL = [

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
+from markdown_it import MarkdownIt
 
 from cvbench.leaderboard import rank
 from cvbench.page.files import RENDERERS, check, check_all, publish
 from cvbench.record import Costs
 from cvbench.table import metrics_table
 from tests.records import plan, record, suite
+
+
+def _tokens(markdown):
+    for token in MarkdownIt("commonmark").enable("table").parse(markdown):
+        yield from [token, *(token.children or [])]
 
 
 def leaderboard(names=("lenet", "mlp")):
@@ -121,5 +128,6 @@ def test_names_that_would_be_formulas_or_markup_stay_names(tmp_path):
     with (tmp_path / "metrics.csv").open(encoding="utf-8", newline="") as file:
         assert [row["model"] for row in csv.DictReader(file)] == ["'" + name, "mlp"]
     markdown = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
-    assert "<script" not in markdown
+    html = [token.content for token in _tokens(markdown) if token.type in ("html_block", "html_inline")]
+    assert set(re.findall(r"</?\w+", "".join(html))) == {"<details", "</details", "<summary", "</summary"}
     assert '| =HYPERLINK("http://x")\\|&lt;script&gt;\\`a\\` # b | 91.00 ± 1.00 | 3 of 3 |' in markdown

@@ -1,4 +1,5 @@
 """What leaderboard.md says, read back through a Markdown parser."""
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 
@@ -103,9 +104,10 @@ def test_rows_of_several_environments_name_theirs():
     assert "- **B**: accelerator cuda, devices 2, device_name a GPU, threads 4" in markdown
 
 
-def test_rare_costs_stand_in_a_table_of_their_own():
+def test_rare_metrics_and_costs_stand_in_a_table_of_their_own():
     runs = plan(seeds=(0,))
     costs = Costs(parameters=10, latency_p50_seconds=0.0021, peak_memory_bytes=2**20)
-    found = tables(render(rank(suite(), runs, [record(runs[0], 0.9, costs=costs)])))
-    assert found[0][0] == ["model", "top1 % ↑", "runs", "params"]
-    assert found[2] == [["model", "p50", "memory"], ["lenet", "2.10 ms", "1.00 MiB"]]
+    others = {"top5": 0.99, "macro_top1": 0.9, "nll": 0.3}
+    found = tables(render(rank(suite(), runs, [record(runs[0], 0.9, costs=costs, others=others)])))
+    assert found[0][0] == ["model", "top1 % ↑", "runs", "top5 % ↑", "macro_top1 % ↑", "params"]
+    assert found[2] == [["model", "nll ↓", "p50", "memory"], ["lenet", "0.300", "2.10 ms", "1.00 MiB"]]

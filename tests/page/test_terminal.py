@@ -35,13 +35,19 @@ def shown(width: int, *args) -> str:
     return console.file.getvalue()
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 140, 250])
+@pytest.mark.parametrize("width", [70, 80, 100, 140, 250])
 def test_every_line_fits_and_each_row_is_one_line(width):
     lines = shown(width).splitlines()
     assert max(map(len, lines)) <= width
     assert sum("90.00 ± 0.00" in line for line in lines) == 2
     assert any("mlp" in line and "1 of 3, 1 failed, 1 missing" in line for line in lines)
     assert any("mlp seed 2 failed: nan at step 3" in line for line in lines)
+
+
+def test_the_narrowest_terminal_folds_but_loses_nothing():
+    lines = shown(40).splitlines()
+    assert max(map(len, lines)) <= 40
+    assert all("90.00 ± 0.00" not in line or "lenet" in line or "torchvision" in line for line in lines)
 
 
 def test_narrow_terminals_say_what_they_leave_out():

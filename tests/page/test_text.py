@@ -1,4 +1,5 @@
 """Numbers as people read them; names that cannot become markup or formulas."""
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 
@@ -19,8 +20,10 @@ def test_counts(value, shown):
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.0021, "2.10 ms"), (0.9, "900 ms"), (1, "1.00 s"), (75, "75.0 s"), (99.96, "1 min 40 s"), (605, "10 min 05 s"),
-     (3599.7, "1 h 00 min"), (7320, "2 h 02 min"), (None, "–")],
+    [(0.00003, "30.0 µs"), (0.99996, "1.00 s"), (0.00099996, "1.00 ms"),
+     (0.0021, "2.10 ms"), (0.9, "900 ms"),
+     (1, "1.00 s"), (75, "75.0 s"), (99.96, "1 min 40 s"),
+     (605, "10 min 05 s"),     (3599.7, "1 h 00 min"), (7320, "2 h 02 min"), (None, "–")],
 )  # fmt: skip
 def test_durations(seconds, shown):
     assert text.duration(seconds) == shown

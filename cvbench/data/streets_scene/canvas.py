@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,13 @@ Point = tuple[float, float]
 SKY, BUILDING, POLE, MARKING, ROAD, PAVEMENT, TREE, SIGN, FENCE, VEHICLE, PEDESTRIAN, BIKE = range(12)
 
 _FAR_M = 90.0  # depth of everything at the horizon
+_UNIT = np.float32(1 / 74)  # scales a uniform int8 to sigma 1
 _MOST_FOG = 0.8  # what is labelled stays visible
 _DEPTH_SAMPLES_M = (1.4, 2.2, 3.5, 5.0, 7.0, 10.0, 14.0, 20.0, 30.0, 48.0, _FAR_M)
 
 
 class Draws:
-    """The random numbers of one scene, a function of `key` alone; drawn in bulk because single draws cost 10 times more."""
+    """The random numbers of one scene, a function of `key` alone; in bulk, as single draws cost 10 times more."""
 
     def __init__(self, *key: object) -> None:
         digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
@@ -123,6 +124,18 @@ def atmosphere(draws: Draws, *, sheltered: bool = False) -> Atmosphere:
     )  # fmt: skip
 
 
+class Finished(NamedTuple):
+    """image: uint8 (H, W, 3). mask: uint8 (H, W). things: int16 (H, W), the number of the thing seen, 0 where none.
+
+    named: pixels of each thing, by its number, that show the colour by which it is called.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    things: NDArray[np.int16]
+    named: NDArray[Any]
+
+
 class Canvas:
     """An image in the making. `paint` mixes a paint and gives its number; the drawing methods put it somewhere."""
 
@@ -134,13 +147,17 @@ class Canvas:
         self._number = -1
 
     def paint(self, rgb: RGB, kind: int, depth: float = 0.0, *, thing: int = 0, rough: float = 0.06,
-              glow: float = 0.0, snow: float = 0.0) -> int:  # fmt: skip
-        """Depth 0: the ground or the sky, hazy by image row. Rough: texture. Glow: light of its own. Snow: how much lies on it."""
+              glow: float = 0.0, snow: float = 0.0, named: bool = False) -> int:  # fmt: skip
+        """The number of a new paint of class `kind` at `depth` metres; 0: ground or sky, hazy by image row.
+
+        thing: number of what it belongs to. rough: texture. glow: light of its own. snow: how much may lie on it.
+        named: this is the colour by which the thing is called.
+        """
         white = snow * self.air.cover
         red, green, blue = rgb
         if white:
             red, green, blue = (red + white * (236 - red), green + white * (239 - green), blue + white * (245 - blue))
-        self._paints.extend((red, green, blue, kind, thing, depth, rough, glow))
+        self._paints.extend((red, green, blue, kind, thing, depth, rough, glow, named))
         self._number += 1
         return self._number
 
@@ -181,10 +198,10 @@ class Canvas:
         (x0, y0), (x1, y1) = self.camera.at(left, high, z), self.camera.at(right, low, z)
         self.rectangle(x0, y0, x1, y1, paint)
 
-    def finish(self, draws: Draws) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int16]]:
-        """image uint8 (H, W, 3), mask uint8 (H, W), things int16 (H, W): the number of the thing seen, 0 where none."""
+    def finish(self, draws: Draws) -> Finished:
+        """Lights the scene and looks up what each pixel shows."""
         air = self.air
-        paints = np.array(self._paints, np.float32).reshape(-1, 8)
+        paints = np.array(self._paints, np.float32).reshape(-1, 9)
         numbers = np.asarray(self._image)
         depth, rough, glow = paints[:, 5:6], paints[:, 6], paints[:, 7:8]
         haze = np.array(air.haze, np.float32)
@@ -193,16 +210,27 @@ class Canvas:
         rgb += (haze - rgb) * np.minimum(_MOST_FOG, 1 - np.exp(-air.density * depth)) * (1 - 0.6 * glow)
         by_row = ((depth[:, 0] == 0) * (1 - glow[:, 0] * (paints[:, 3] != SKY))).astype(np.float32)
 
-        pixels = rgb.take(numbers, axis=0)
-        share = by_row.take(numbers) * self._row_haze()[:, None]
-        pixels += share[..., None] * (haze - pixels)
-        noise = np.frombuffer(draws.generator.bytes(4 * numbers.size), np.int8).reshape(4, *numbers.shape)
-        pixels *= (1 + rough.take(numbers) * noise[0] * np.float32(1 / 74))[..., None]  # 74: sigma of a uniform int8
+        # Planes (3, H, W): numpy repeats what is per pixel along the first axis far faster than along a last one of 3.
+        pixels = np.ascontiguousarray(rgb.T).take(numbers, axis=1, mode="clip")
+        share = by_row.take(numbers, mode="clip")
+        share *= self._row_haze()[:, None]
+        pixels += share * (haze[:, None, None] - pixels)
+        noise = np.frombuffer(draws.generator.bytes(4 * numbers.size), np.int8)
+        texture, grain = noise[: numbers.size].reshape(numbers.shape), noise[numbers.size :]
+        pixels *= 1 + (rough * _UNIT).take(numbers, mode="clip") * texture
         self._weather(pixels, draws)
-        seen = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(air.blur))
-        pixels = np.asarray(seen) + noise[1:].transpose(1, 2, 0) * np.float32(air.noise / 74)
-        image = pixels.clip(0, 255).astype(np.uint8)
-        return image, paints[:, 3].astype(np.uint8).take(numbers), paints[:, 4].astype(np.int16).take(numbers)
+        sharp = np.ascontiguousarray(pixels.clip(0, 255, out=pixels).astype(np.uint8).transpose(1, 2, 0))
+        grey = np.asarray(Image.fromarray(sharp).filter(ImageFilter.BoxBlur(air.blur))).reshape(-1).astype(np.float32)
+        grey += grain * (air.noise * _UNIT)
+        image = grey.clip(0, 255, out=grey).astype(np.uint8).reshape(sharp.shape)
+        kinds, owners = paints[:, 3].astype(np.uint8), paints[:, 4].astype(np.int16)
+        per_paint = np.bincount(numbers.ravel(), minlength=len(paints))
+        return Finished(
+            image,
+            mask=kinds.take(numbers, mode="clip"),
+            things=owners.take(numbers, mode="clip"),
+            named=np.bincount(owners, weights=per_paint * paints[:, 8].astype(np.float64)),
+        )
 
     def _row_haze(self) -> NDArray[np.float32]:
         """Share of haze by image row: fades upwards in the sky, with the distance on the ground."""
@@ -210,7 +238,8 @@ class Canvas:
         metres = self.camera.focal * self.camera.height / np.maximum(below, 1)
         ground = np.minimum(_MOST_FOG, 1 - np.exp(-self.air.density * metres))
         sky = np.clip(1 + below / max(self.camera.horizon, 1), 0, 1) ** 1.5
-        return np.where(below > 0, ground, sky).astype(np.float32)
+        haze: NDArray[np.float32] = np.where(below > 0, ground, sky).astype(np.float32)
+        return haze
 
     def _weather(self, pixels: NDArray[np.float32], draws: Draws) -> None:
         """Rain streaks and snow flakes in front of everything; they belong to no class."""
@@ -229,4 +258,4 @@ class Canvas:
             y, x = (rows * self.height + np.repeat(steps, length), columns * self.width + np.tile(steps, length))
         y, x = y.astype(np.intp) % self.height, x.astype(np.intp) % self.width
         brightness = np.float32(min(250.0, 90 + max(self.air.haze)))
-        pixels[y, x] += (0.28 if rain else 0.8) * (brightness - pixels[y, x])
+        pixels[:, y, x] += np.float32(0.28 if rain else 0.8) * (brightness - pixels[:, y, x])

@@ -15,10 +15,11 @@ from cvbench.data.streets_scene.traffic import Traffic
 # A thing has a box, and is spoken of, if so much of it is seen; less cannot be told from its surroundings.
 LEAST_PIXELS = 12
 LEAST_SIDE = 3
+LEAST_COLOURED = 6  # pixels in the colour of a thing, for the colour to be spoken of
 
 
 class Seen(NamedTuple):
-    """A thing that can be seen. box: x0, y0, x1, y1 in pixels, half open, around its visible pixels."""
+    """A thing that can be seen. box: x0, y0, x1, y1 in pixels, half open, around what is seen. colour: "" if hidden."""
 
     kind: str
     kind_class: int
@@ -46,12 +47,13 @@ def draw(seed: int, role: str, index: int, height: int, width: int) -> Drawn:
     street.put_beside()
     traffic = Traffic(street)
     street.draw_standing()
-    image, mask, numbers = street.canvas.finish(draws)
+    image, mask, numbers, named = street.canvas.finish(draws)
     seen = []
     for number, (kind, kind_class, colour) in enumerate(traffic.things, start=1):
         pixels, *box = _visible(numbers, number)
         if pixels >= LEAST_PIXELS and min(box[2] - box[0], box[3] - box[1]) >= LEAST_SIDE:
-            seen.append(Seen(kind, kind_class, colour, (box[0], box[1], box[2], box[3])))
+            shown = colour if number < len(named) and named[number] >= LEAST_COLOURED else ""
+            seen.append(Seen(kind, kind_class, shown, (box[0], box[1], box[2], box[3])))
     seen.sort(key=lambda thing: (-thing.box[3], thing.box[0]))  # the lower in the image, the nearer
     return Drawn(image, mask, tuple(seen), label, street.air.light, street.air.weather)
 

@@ -67,6 +67,6 @@ SCENES: tuple[str, ...] = tuple(layout.name for layout in LAYOUTS)
 
 
 def label_of(seed: int, role: str, index: int) -> int:
-    """The kind of scene `index`, without drawing it: every 8 successive scenes hold each kind once, in a turn that varies."""
+    """The kind of scene `index`, without drawing it. Every 8 scenes hold each kind once, in a turn that varies."""
     turn, place = divmod(index, len(LAYOUTS))
     return (place + zlib.crc32(f"{seed}/{role}/{turn}".encode())) % len(LAYOUTS)

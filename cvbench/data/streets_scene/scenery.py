@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from cvbench.data.streets_scene.canvas import (
     BUILDING,
@@ -16,7 +17,14 @@ from cvbench.data.streets_scene.canvas import (
     Draws,
 )
 
-_WALLS: tuple[RGB, ...] = ((176, 98, 74), (198, 176, 140), (150, 150, 154), (214, 206, 190), (122, 104, 92), (188, 142, 108))
+_WALLS: tuple[RGB, ...] = (
+    (176, 98, 74),
+    (198, 176, 140),
+    (150, 150, 154),
+    (214, 206, 190),
+    (122, 104, 92),
+    (188, 142, 108),
+)
 _ROOFS: tuple[RGB, ...] = ((142, 62, 48), (84, 72, 70), (104, 86, 74))
 LEAVES: tuple[RGB, ...] = ((52, 98, 40), (74, 112, 44), (38, 80, 46), (120, 116, 44), (158, 104, 40))
 
@@ -76,13 +84,26 @@ def building(canvas: Canvas, draws: Draws, side: int, x: float, near: float, far
         ridge = high + draws.between(1.8, 3.2)
         middle = side * (x + 4)
         x0, x1 = sorted((side * x, side * (x + 8)))
-        canvas.polygon((at(side * (x - 0.4), high, near), at(middle, ridge, near), at(middle, ridge, far), at(side * (x - 0.4), high, far)), roof)
+        canvas.polygon(
+            (
+                at(side * (x - 0.4), high, near),
+                at(middle, ridge, near),
+                at(middle, ridge, far),
+                at(side * (x - 0.4), high, far),
+            ),
+            roof,
+        )
         canvas.polygon((at(side * x, high, near), at(middle, ridge, near), at(side * (x + 8), high, near)), face)
     canvas.front(x0, x1, 0, high, near, face)
     canvas.wall(side * x, 0, high, near, far, wall)
     _windows(canvas, draws, side * x, high, near, far, depth)
     if style == "tower" and draws.chance(0.5):  # a shop below
-        shop = canvas.paint(draws.tint(draws.pick(((150, 40, 44), (44, 92, 74), (48, 62, 120), (190, 150, 60)))), BUILDING, depth, glow=0.25)
+        shop = canvas.paint(
+            draws.tint(draws.pick(((150, 40, 44), (44, 92, 74), (48, 62, 120), (190, 150, 60)))),
+            BUILDING,
+            depth,
+            glow=0.25,
+        )
         canvas.wall(side * (x - 0.5), 2.7, 3.5, near + 0.5, far - 0.5, shop)
 
 
@@ -98,14 +119,17 @@ def tree(canvas: Canvas, draws: Draws, x: float, z: float, leaves: RGB | None = 
         canvas.front(x - 0.12, x + 0.12, 0, 0.25 * tall, z, trunk)
         for low, wide in ((0.12, 0.3), (0.36, 0.24), (0.6, 0.17)):
             top = min(1.0, low + 0.42)
-            canvas.polygon(((base_x - wide * tall * scale, base_y - low * tall * scale), (base_x, base_y - top * tall * scale),
-                            (base_x + wide * tall * scale, base_y - low * tall * scale)), dark if low < 0.3 else light)  # fmt: skip
+            reach, bottom = wide * tall * scale, base_y - low * tall * scale
+            corners = ((base_x - reach, bottom), (base_x, base_y - top * tall * scale), (base_x + reach, bottom))
+            canvas.polygon(corners, dark if low < 0.3 else light)
         return
     canvas.front(x - 0.16, x + 0.16, 0, 0.6 * tall, z, trunk)
     radius = 0.26 * tall * scale
     for place in range(4):
         dx, dy = (draws.unit() - 0.5) * 1.1 * radius, (draws.unit() - 0.5) * 0.9 * radius
-        canvas.ellipse(base_x + dx, base_y - 0.68 * tall * scale + dy, 0.85 * radius, 0.75 * radius, light if place > 1 else dark)
+        canvas.ellipse(
+            base_x + dx, base_y - 0.68 * tall * scale + dy, 0.85 * radius, 0.75 * radius, light if place > 1 else dark
+        )
 
 
 def bush(canvas: Canvas, draws: Draws, x: float, z: float, leaves: RGB | None = None) -> None:
@@ -182,8 +206,8 @@ def tunnel(canvas: Canvas, draws: Draws, half: float, mouth: float) -> None:
     rgb = draws.tint(draws.pick(((172, 160, 138), (150, 150, 148), (184, 174, 160))), 18)
     at = canvas.camera.at
     sections = (0.7, 2.0, 5.0, 10.0, 18.0, mouth)
-    for near, far in zip(sections, sections[1:], strict=False):
-        for place, ((x0, y0), (x1, y1)) in enumerate(zip(profile, profile[1:], strict=False)):
+    for near, far in pairwise(sections):
+        for place, ((x0, y0), (x1, y1)) in enumerate(pairwise(profile)):
             shade = (0.95 if place in (0, len(profile) - 2) else 0.72) * (1.0 - 0.007 * far)
             paint = canvas.paint((rgb[0] * shade, rgb[1] * shade, rgb[2] * shade), BUILDING, 0.5 * near, rough=0.05)
             canvas.polygon((at(x0, y0, near), at(x1, y1, near), at(x1, y1, far), at(x0, y0, far)), paint)
@@ -192,7 +216,9 @@ def tunnel(canvas: Canvas, draws: Draws, half: float, mouth: float) -> None:
     while z < mouth - 3:
         for x in (-0.45 * half, 0.45 * half):
             y = 1.8 + (high - 1.8) * 0.86
-            canvas.polygon((at(x - 0.25, y, z), at(x + 0.25, y, z), at(x + 0.25, y, z + 1.6), at(x - 0.25, y, z + 1.6)), glow)
+            canvas.polygon(
+                (at(x - 0.25, y, z), at(x + 0.25, y, z), at(x + 0.25, y, z + 1.6), at(x - 0.25, y, z + 1.6)), glow
+            )
         z += 4.5
 
 

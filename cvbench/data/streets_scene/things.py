@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from cvbench.data.streets_scene.canvas import BIKE, PEDESTRIAN, POLE, RGB, ROAD, SIGN, VEHICLE, Canvas, Draws
 
 COLOURS: dict[str, RGB] = {
@@ -19,7 +21,9 @@ def _shade(rgb: RGB, factor: float) -> RGB:
     return (rgb[0] * factor, rgb[1] * factor, rgb[2] * factor)
 
 
-def vehicle(canvas: Canvas, draws: Draws, number: int, kind: str, colour: str, x: float, z: float, oncoming: bool) -> None:
+def vehicle(
+    canvas: Canvas, draws: Draws, number: int, kind: str, colour: str, x: float, z: float, oncoming: bool
+) -> None:
     """A vehicle along the road whose nearest face stands at depth z, its middle at x."""
     width, length, waist, roof = _BODIES[kind]
     half, far = width / 2, z + length
@@ -27,14 +31,16 @@ def vehicle(canvas: Canvas, draws: Draws, number: int, kind: str, colour: str, x
     # Vehicles keep some light of their own (reflections, street lamps), so that their colour can be told at night.
     own = 0.3
 
-    def paint(rgb: RGB, *, glow: float = own) -> int:
-        return canvas.paint(rgb, VEHICLE, z, thing=number, rough=0.03, glow=glow)
+    def paint(rgb: RGB, *, glow: float = own, named: bool = False) -> int:
+        return canvas.paint(rgb, VEHICLE, z, thing=number, rough=0.03, glow=glow, named=named)
 
     shadow = canvas.paint((34, 34, 38), ROAD, z)
-    canvas.polygon([canvas.camera.at(x + dx, 0, dz) for dx, dz in ((-half, z), (half, z), (half, far), (-half, far))], shadow)
+    canvas.polygon(
+        [canvas.camera.at(x + dx, 0, dz) for dx, dz in ((-half, z), (half, z), (half, far), (-half, far))], shadow
+    )
     side_x = x - half if x > canvas.camera.offset else x + half
-    skirt, glass, tyre = paint(_shade(body, 0.62)), paint((58, 74, 92)), paint((22, 22, 24))
-    face = paint(body)
+    skirt, glass, tyre = paint(_shade(body, 0.62), named=True), paint((58, 74, 92)), paint((22, 22, 24))
+    face = paint(body, named=True)
     canvas.wall(side_x, 0.28, waist, z, far, skirt)
     cabin_near, cabin_far = (z, far) if roof - waist < 0.2 else (z + 0.15 * length, far - 0.25 * length)
     if kind == "van":
@@ -49,13 +55,18 @@ def vehicle(canvas: Canvas, draws: Draws, number: int, kind: str, colour: str, x
         canvas.wall(side_x, 0.0, 0.6, axle - 0.3, axle + 0.3, tyre)
     # The cabin's face stands back from the bumper; both are drawn, the bumper's last.
     if roof - waist > 0.2:
-        top = paint(_shade(body, 0.9))
+        top = paint(_shade(body, 0.9), named=True)
         narrow = half * 0.84
-        (x0, y0), (x1, _) = canvas.camera.at(x - narrow, roof, cabin_near), canvas.camera.at(x + narrow, roof, cabin_near)
+        (x0, y0), (x1, _) = (
+            canvas.camera.at(x - narrow, roof, cabin_near),
+            canvas.camera.at(x + narrow, roof, cabin_near),
+        )
         (x2, y2), (x3, _) = canvas.camera.at(x - half, waist, z), canvas.camera.at(x + half, waist, z)
         canvas.polygon(((x0, y0), (x1, y0), (x3, y2), (x2, y2)), top)
         inner, drop = 0.12 * (x1 - x0), 0.14 * (y2 - y0)
-        canvas.polygon(((x0 + inner, y0 + drop), (x1 - inner, y0 + drop), (x3 - 1.3 * inner, y2), (x2 + 1.3 * inner, y2)), glass)
+        canvas.polygon(
+            ((x0 + inner, y0 + drop), (x1 - inner, y0 + drop), (x3 - 1.3 * inner, y2), (x2 + 1.3 * inner, y2)), glass
+        )
     canvas.front(x - half, x + half, 0.28, waist, z, face)
     if kind == "bus" or (kind == "truck" and oncoming):
         canvas.front(x - half * 0.86, x + half * 0.86, 1.5, 2.5, z, glass)
@@ -79,11 +90,11 @@ def crossing_vehicle(canvas: Canvas, draws: Draws, number: int, kind: str, colou
     half = length / 2
     body = COLOURS[colour]
 
-    def paint(rgb: RGB) -> int:
-        return canvas.paint(rgb, VEHICLE, z, thing=number, rough=0.03, glow=0.3)
+    def paint(rgb: RGB, *, named: bool = False) -> int:
+        return canvas.paint(rgb, VEHICLE, z, thing=number, rough=0.03, glow=0.3, named=named)
 
     at = canvas.camera.at
-    glass, tyre, face = paint((58, 74, 92)), paint((22, 22, 24)), paint(body)
+    glass, tyre, face = paint((58, 74, 92)), paint((22, 22, 24)), paint(body, named=True)
     canvas.front(x - half, x + half, 0.0, 0.1, z, canvas.paint((34, 34, 38), ROAD, z))
     heading = draws.pick((-1, 1))
     if roof - waist > 0.2:
@@ -109,8 +120,8 @@ def pedestrian(canvas: Canvas, draws: Draws, number: int, colour: str, x: float,
     scale = canvas.camera.focal / z
     px, py = canvas.camera.at(x, 0, z)
 
-    def paint(rgb: RGB) -> int:
-        return canvas.paint(rgb, PEDESTRIAN, z, thing=number, rough=0.03, glow=0.25)
+    def paint(rgb: RGB, *, named: bool = False) -> int:
+        return canvas.paint(rgb, PEDESTRIAN, z, thing=number, rough=0.03, glow=0.25, named=named)
 
     def part(points: tuple[tuple[float, float], ...], number: int) -> None:
         canvas.polygon([(px + u * scale, py - v * tall * scale) for u, v in points], number)
@@ -119,7 +130,7 @@ def pedestrian(canvas: Canvas, draws: Draws, number: int, colour: str, x: float,
     trousers = paint(draws.pick(((36, 40, 58), (64, 56, 50), (90, 92, 98))))
     part(((-0.14, 0.5), (0.04, 0.5), (-0.02 + step, 0), (-0.16 + step, 0)), trousers)
     part(((-0.04, 0.5), (0.14, 0.5), (0.16 - step, 0), (0.02 - step, 0)), trousers)
-    coat = paint(COLOURS[colour])
+    coat = paint(COLOURS[colour], named=True)
     part(((-0.17, 0.84), (0.17, 0.84), (0.25, 0.48), (0.15, 0.44), (-0.15, 0.44), (-0.25, 0.48)), coat)
     canvas.ellipse(px, py - 0.92 * tall * scale, 0.12 * scale, 0.15 * scale, paint(draws.pick(_SKIN)))
 
@@ -129,32 +140,47 @@ def cyclist(canvas: Canvas, draws: Draws, number: int, colour: str, x: float, z:
     scale = canvas.camera.focal / z
     px, py = canvas.camera.at(x, 0, z)
 
-    def paint(rgb: RGB) -> int:
-        return canvas.paint(rgb, BIKE, z, thing=number, rough=0.03, glow=0.25)
+    def paint(rgb: RGB, *, named: bool = False) -> int:
+        return canvas.paint(rgb, BIKE, z, thing=number, rough=0.03, glow=0.25, named=named)
 
     def part(points: tuple[tuple[float, float], ...], number: int) -> None:
         canvas.polygon([(px + u * scale, py - v * scale) for u, v in points], number)
 
-    tyre, coat, skin = paint((24, 24, 26)), paint(COLOURS[colour]), paint(draws.pick(_SKIN))
+    tyre, coat, skin = paint((24, 24, 26)), paint(COLOURS[colour], named=True), paint(draws.pick(_SKIN))
     trousers, frame = paint((48, 50, 66)), paint(draws.pick(tuple(COLOURS.values())))
-    if draws.chance(0.5):  # along the road
-        part(((-0.06, 0.0), (-0.06, 0.68), (0.06, 0.68), (0.06, 0.0)), tyre)
-        part(((-0.3, 1.0), (-0.3, 1.06), (0.3, 1.06), (0.3, 1.0)), frame)
-        part(((-0.2, 0.95), (0.2, 0.95), (0.2, 0.35), (0.07, 0.35), (0.05, 0.7), (-0.05, 0.7), (-0.07, 0.3), (-0.2, 0.3)), trousers)
-        part(((-0.18, 1.5), (0.18, 1.5), (0.24, 1.0), (-0.24, 1.0)), coat)
-        canvas.ellipse(px, py - 1.66 * scale, 0.13 * scale, 0.16 * scale, skin)
+    helmet = paint(draws.pick((COLOURS["white"], COLOURS["yellow"], COLOURS["red"])))
+    if draws.chance(0.35):  # along the road
+        for leg in (-1, 1):
+            part(((leg * 0.02, 1.0), (leg * 0.2, 0.95), (leg * 0.24, 0.34), (leg * 0.13, 0.34)), trousers)
+        part(((-0.06, 0.0), (-0.06, 0.72), (0.06, 0.72), (0.06, 0.0)), tyre)
+        part(((-0.05, 0.74), (-0.05, 0.86), (0.05, 0.86), (0.05, 0.74)), paint((230, 30, 26)))
+        part(((-0.4, 1.0), (-0.4, 1.08), (0.4, 1.08), (0.4, 1.0)), frame)
+        part(((-0.18, 1.5), (0.18, 1.5), (0.42, 1.08), (0.2, 0.98), (-0.2, 0.98), (-0.42, 1.08)), coat)
+        canvas.ellipse(px, py - 1.64 * scale, 0.12 * scale, 0.15 * scale, skin)
+        canvas.ellipse(px, py - 1.72 * scale, 0.14 * scale, 0.1 * scale, helmet)
         return
     way = draws.pick((-1, 1))
     for wheel in (-0.55, 0.55):
         canvas.ring(px + wheel * scale, py - 0.34 * scale, 0.34 * scale, 0.09 * scale, tyre)
     bars = ((-0.55, 0.34), (-0.15, 0.85), (0.45, 0.85), (0.55, 0.34), (0.0, 0.3), (-0.15, 0.85))
     points = [(px + way * u * scale, py - v * scale) for u, v in bars]
-    for start, end in zip(points, points[1:], strict=False):
+    for start, end in pairwise(points):
         canvas.line(start, end, 0.07 * scale, frame)
-    part(((way * -0.25, 0.95), (way * 0.0, 0.98), (way * 0.22, 0.62), (way * 0.1, 0.22), (way * -0.02, 0.24), (way * 0.08, 0.6)), trousers)
+    part(
+        (
+            (way * -0.25, 0.95),
+            (way * 0.0, 0.98),
+            (way * 0.22, 0.62),
+            (way * 0.1, 0.22),
+            (way * -0.02, 0.24),
+            (way * 0.08, 0.6),
+        ),
+        trousers,
+    )
     part(((way * -0.25, 0.9), (way * 0.02, 0.95), (way * 0.32, 1.42), (way * 0.1, 1.5)), coat)
     part(((way * 0.2, 1.4), (way * 0.28, 1.35), (way * 0.5, 0.98), (way * 0.42, 0.95)), coat)
     canvas.ellipse(px + way * 0.3 * scale, py - 1.6 * scale, 0.13 * scale, 0.16 * scale, skin)
+    canvas.ellipse(px + way * 0.3 * scale, py - 1.69 * scale, 0.15 * scale, 0.1 * scale, helmet)
 
 
 def road_sign(canvas: Canvas, draws: Draws, number: int, x: float, z: float) -> None:
@@ -173,8 +199,18 @@ def road_sign(canvas: Canvas, draws: Draws, number: int, x: float, z: float) -> 
     radius = size * scale
     shape = draws.pick(("limit", "warning", "order", "square", "ban"))
     if shape == "warning":
-        canvas.polygon(((px, py - 1.15 * radius), (px + 1.1 * radius, py + 0.8 * radius), (px - 1.1 * radius, py + 0.8 * radius)), red)
-        canvas.polygon(((px, py - 0.6 * radius), (px + 0.65 * radius, py + 0.55 * radius), (px - 0.65 * radius, py + 0.55 * radius)), white)
+        canvas.polygon(
+            ((px, py - 1.15 * radius), (px + 1.1 * radius, py + 0.8 * radius), (px - 1.1 * radius, py + 0.8 * radius)),
+            red,
+        )
+        canvas.polygon(
+            (
+                (px, py - 0.6 * radius),
+                (px + 0.65 * radius, py + 0.55 * radius),
+                (px - 0.65 * radius, py + 0.55 * radius),
+            ),
+            white,
+        )
     elif shape == "square":
         canvas.rectangle(px - radius, py - radius, px + radius, py + radius, blue)
         canvas.rectangle(px - 0.35 * radius, py - 0.55 * radius, px + 0.35 * radius, py + 0.55 * radius, white)

@@ -1,0 +1,38 @@
+"""A finished run as a model again: from its record and its `model.pt`, without its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from cvbench.data.base import DatasetInfo
+from cvbench.harness import build_model, task_class
+from cvbench.models.weights import load_weights
+from cvbench.record import Record, read_record
+from cvbench.tasks.base import Task
+
+
+def load_task(folder: Path | str) -> tuple[Task, Record]:
+    """The run's task in eval mode on the CPU, with the selected weights, and its record.
+
+    folder: of one run (`runs/<dataset>/<model>/<run_id>`). Raises ValueError where it holds no finished run.
+    """
+    folder = Path(folder)
+    if not (folder / "record.json").is_file():
+        found = sorted(path.parent for path in folder.glob("**/record.json"))[:3]
+        near = f"; below it: {', '.join(map(str, found))}" if found else ""
+        raise ValueError(f"{folder}: Expected the folder of a finished run (with record.json), but it is none{near}")
+    record = read_record(folder / "record.json")
+    facts = {name: getattr(record.dataset, name) for name in type(record.dataset).model_fields}
+    info = DatasetInfo(name=record.spec.dataset.name, task=record.spec.task, **facts)
+    unloaded = record.spec.model.model_copy(update={"weights": None})  # the run's own weights replace them
+    model, _ = build_model(unloaded, info, record.spec.task, strict_weights=True)
+    load_weights(model, folder / "model.pt", strict=True)
+    task = task_class(record.spec.task)(model, info, record.spec.recipe, total_steps=1)
+    return task.eval(), record
+
+
+def load_model(folder: Path | str) -> nn.Module:
+    """The selected model of a finished run: float images (B, C, H, W) in [0, 1] -> what its architecture returns."""
+    return load_task(folder)[0].model

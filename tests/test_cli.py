@@ -1,0 +1,289 @@
+"""The command line as people use it: verbs in this process, and what only a fresh process can show in a few others."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cvbench.cli import VERBS, main
+from cvbench.record import write_record
+from cvbench.store import Store
+from cvbench.suite import load_suite
+from tests import records
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BENCHMARK = """\
+task: classification
+datasets: [digits]
+models: [linear, {name: mlp, label: small, options: {hidden: [16]}}]
+seeds: [0, 1]
+recipe: {epochs: 1, lr: 1e-2}
+"""
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cvbench(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Runs one command line in this process, in an empty folder that holds the benchmark bench.yaml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CVBENCH_DATA", raising=False)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    Path("bench.yaml").write_text(BENCHMARK)
+
+    def call(*arguments: str) -> Result:
+        capfd.readouterr()
+        code = main(arguments)
+        return Result(code, *capfd.readouterr())
+
+    return call
+
+
+def fresh(code: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python code in a new process that finds this checkout."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)} | env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_help_names_every_verb_in_order(cvbench: Callable[..., Result]) -> None:
+    result = cvbench("--help")
+    assert result.code == 0
+    assert re.findall(r"^  (\w+):", result.out, re.MULTILINE)[: len(VERBS)] == list(VERBS)
+    assert not result.err
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "data verify"])
+def test_help_of_each_verb_fits_a_terminal(cvbench: Callable[..., Result], verb: str) -> None:
+    result = cvbench(*verb.split(), "--help")
+    assert result.code == 0
+    assert result.out.startswith(f"Usage: cvbench {verb}")
+    assert max(map(len, result.out.splitlines())) <= 80
+
+
+def test_version(cvbench: Callable[..., Result]) -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", cvbench("--version").out)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("rnu", 'Unknown command "rnu". Did you mean "run"?'),
+        ("run --onyl x bench.yaml", "--onyl"),
+        ("run bench.yaml --rerun some", "missing"),
+        ("run", "name at least one benchmark"),
+        ("run nowhere.yaml", "nowhere.yaml: no such file"),
+        ("plan bench.yaml recipe.epoch=1", "'epochs'"),
+        ("plan bench.yaml --only nothing/*", "fits none of: digits/linear, digits/small"),
+        ("run bench.yaml --jobs 0", "--jobs: jobs: Expected greater than or equal to 1, but got 0"),
+        ("run bench.yaml --cache-limit 4GX", "4GX"),
+        ("run bench.yaml --machine machine.yaml", "machine.yaml: cannot be read"),
+        ("list modles", "models"),
+        ("list models alexnt", "alexnt"),
+        ("list models --task clasification", "'classification'"),
+        ("leaderboard --check", "leaderboards: no such folder"),
+        ("leaderboard bench.yaml --check", "--out"),
+        ("data fetch", "data list"),
+        ("data fetch mnits", "mnist"),
+        ("data verify camvid classes=13", "classes"),
+        ("data verify camvid classes", "key=value"),
+        ("data verify digits sice=3", "unknown option 'sice'"),
+        ("score classifcation --truth a --predictions b", "'classification'"),
+        ("score segmentation --truth a --predictions b --classes many", "--classes"),
+        ("score classification --truth a.csv --predictions b.csv --ignore 3", "--ignore"),
+        ("predict .", "name at least one image"),
+    ],
+)
+def test_a_mistake_is_explained_on_stderr_with_exit_2_and_no_traceback(
+    cvbench: Callable[..., Result], line: str, message: str
+) -> None:
+    result = cvbench(*line.split())
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert result.out == ""
+
+
+def test_all_mistakes_of_a_benchmark_at_once(cvbench: Callable[..., Result]) -> None:
+    Path("wrong.yaml").write_text("task: classification\ndatasets: [digts]\nmodels: [linaer]\nsedes: [0]\n")
+    result = cvbench("plan", "wrong.yaml")
+    assert result.code == 2
+    assert "wrong.yaml:4: unknown key 'sedes'; did you mean 'seeds'" in result.err
+
+
+def test_an_internal_error_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, cvbench: Callable[..., Result]) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("ours")
+
+    monkeypatch.setattr("cvbench.catalog.entries", broken)
+    with pytest.raises(TypeError, match="ours"):
+        cvbench("list", "models")
+
+
+def test_ctrl_c_is_exit_130(monkeypatch: pytest.MonkeyPatch, cvbench: Callable[..., Result]) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cvbench.suite.load_suite", interrupted)
+    result = cvbench("run", "bench.yaml")
+    assert result.code == 130
+    assert "what is finished is kept" in result.err
+
+
+def test_plan_shows_what_the_store_holds(cvbench: Callable[..., Result]) -> None:
+    from cvbench.plan import plan  # ours below, not the verb
+
+    first, second, third, fourth = plan(load_suite(["bench.yaml"]))
+    assert [run.name for run in (second, third)] == ["digits/linear seed 1", "digits/small seed 0"]
+    store = Store("runs")
+    store.folder(first).mkdir(parents=True)
+    write_record(records.record(first, 0.9), store.folder(first) / "record.json")  # of made-up data, so outdated
+    store.folder(third).mkdir(parents=True)
+    (store.folder(third) / "failure.json").write_text(
+        json.dumps({"run_id": third.run_id, "kind": "ValueError", "message": "m", "failed_at": "2026-01-01T00:00:00Z"})
+    )
+    found = json.loads(cvbench("plan", "bench.yaml", "--json").out)
+    assert [run["state"] for run in found["runs"]] == ["outdated", "missing", "failed", "missing"]
+    assert [run["run_id"] for run in found["runs"]] == [run.run_id for run in (first, second, third, fourth)]
+    assert found["counts"] == {"outdated": 1, "missing": 2, "failed": 1}
+    text = cvbench("plan", "bench.yaml")
+    assert re.search(rf"^failed .* small +0 +{third.run_id}", text.out, re.MULTILINE)
+    assert "2 missing: to run" in text.out
+
+
+@pytest.mark.parametrize(
+    ("only", "count"),
+    [("digits/*", 4), ("*/small", 2), ("bench/digits/linear", 2), ("* seed 1", 2), ("digits/linear", 2)],
+)
+def test_only_chooses_runs(cvbench: Callable[..., Result], only: str, count: int) -> None:
+    assert len(json.loads(cvbench("plan", "bench.yaml", "--only", only, "--json").out)["runs"]) == count
+
+
+def test_overrides_may_stand_anywhere(cvbench: Callable[..., Result]) -> None:
+    one = json.loads(cvbench("plan", "bench.yaml", "recipe.epochs=7", "--json").out)
+    other = json.loads(cvbench("plan", "--json", "bench.yaml", "--store", "runs", "recipe.epochs=7").out)
+    assert one == other
+    assert {run["spec"]["recipe"]["epochs"] for run in one["runs"]} == {7}
+
+
+def test_list_shows_names_and_options(cvbench: Callable[..., Result]) -> None:
+    entries = json.loads(cvbench("list", "models", "--task", "classification", "--json").out)
+    known = {entry["name"]: entry for entry in entries}
+    assert {"linear", "mlp", "lenet", "torchvision/alexnet"} <= known.keys()
+    assert known["mlp"]["options"]["hidden"] == [800]
+    assert "option classes: 11" in cvbench("list", "datasets", "camvid").out
+    assert "miou" in cvbench("list", "metrics").out
+
+
+def test_score_prints_what_the_hand_says(cvbench: Callable[..., Result]) -> None:
+    Path("truth.csv").write_text("id,label\na,0\nb,1\nc,1\nd,0\n")
+    Path("found.csv").write_text("id,label\na,0\nb,1\nc,0\nd,0\n")
+    line = ["score", "classification", "--truth", "truth.csv", "--predictions", "found.csv"]
+    result = json.loads(cvbench(*line, "--json").out)
+    assert result["metrics"]["top1"] == 0.75
+    assert result["metrics"]["macro_top1"] == 0.75  # class 0: 2 of 2, class 1: 1 of 2
+    assert re.search(r"^  top1 +0\.750000$", cvbench(*line).out, re.MULTILINE)
+
+
+def test_data_list_says_what_is_here(cvbench: Callable[..., Result]) -> None:
+    rows = {row["name"]: row for row in json.loads(cvbench("data", "list", "--json").out)}
+    assert rows["digits"]["here"]
+    assert not rows["mnist"]["here"]
+    assert rows["mnist"]["obtain"] == "cvbench data fetch mnist"
+
+
+@pytest.mark.parametrize("command", ["--help", "plan bench.yaml", "list models", "data list", "leaderboard --help"])
+def test_light_verbs_import_nothing_heavy(tmp_path: Path, command: str) -> None:
+    (tmp_path / "bench.yaml").write_text(BENCHMARK)
+    heavy = "{'torch', 'torchvision', 'lightning', 'torchmetrics', 'pandas', 'sklearn', 'scipy', 'wandb'}"
+    done = fresh(
+        f"import os, sys; os.chdir({str(tmp_path)!r}); from cvbench.cli import main; code = main({command.split()!r}); "
+        f"print('heavy:', sorted({heavy} & sys.modules.keys()), code)"
+    )
+    assert done.stdout.splitlines()[-1:] == ["heavy: [] 0"], done.stderr
+
+
+def test_boards_import_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "bench.yaml").write_text(BENCHMARK)
+    done = fresh(
+        f"import os, sys; os.chdir({str(tmp_path)!r}); from cvbench.cli import main; "
+        "code = main(['leaderboard', 'bench.yaml', '--out', 'boards']); print('torch' in sys.modules, code)"
+    )
+    assert done.stdout.splitlines()[-1:] == ["False 0"], done.stderr
+    assert (tmp_path / "boards" / "bench" / "board.json").exists()
+
+
+def test_the_public_names_are_there_and_lazy() -> None:
+    done = fresh(
+        "import sys, cvbench; assert not {'numpy', 'pydantic', 'torch'} & sys.modules.keys(), 'heavy'; "
+        "import cvbench.plan, cvbench.suite; from cvbench import plan, load_suite, load_records; "
+        "assert plan is sys.modules['cvbench.plan'].plan and cvbench.plan is plan and callable(load_suite); "
+        "assert 'torch' not in sys.modules; from cvbench import execute, load_model; print(sorted(cvbench.__all__))"
+    )
+    names = ["__version__", "execute", "load_model", "load_records", "load_suite", "plan"]
+    assert done.stdout.strip() == str(names), done.stderr
+
+
+def test_nobody_reading_on_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m cvbench list models | head -n 1",
+        shell=True,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("name")
+    assert done.stderr == ""
+
+
+def test_run_to_a_board_then_keep_then_rerun(cvbench: Callable[..., Result]) -> None:
+    line = ["run", "bench.yaml", "--jobs", "1", "--threads", "1", "--only", "*/linear", "--accelerator", "cpu"]
+    first = cvbench(*line)
+    assert first.code == 0, first.err
+    assert "bench: 1 benchmark, 2 of 4 runs" in first.err
+    assert re.search(r"\[2/2\] digits/linear seed 1: done in \d+ s, test/top1 0\.\d{4}", first.err)
+    assert re.search(r"linear +\d\d\.\d\d ± \d+\.\d\d +2 of 2", first.out)
+    assert re.search(r"small .*0 of 2, 2 missing", first.out)  # what --only left out is shown as missing, never dropped
+    assert f"Board: {Path('runs/boards/bench').resolve()}" in first.out
+    before = sorted(path.stat().st_mtime_ns for path in Path("runs").glob("*/*/*/record.json"))
+    again = cvbench(*line, "--json")
+    found = json.loads(again.out)  # nothing but JSON
+    assert (len(found["done"]), len(found["skipped"]), found["failed"]) == (0, 2, [])
+    assert sorted(path.stat().st_mtime_ns for path in Path("runs").glob("*/*/*/record.json")) == before
+    assert cvbench("leaderboard", "bench.yaml", "--out", "boards").code == 0
+    assert cvbench("leaderboard", "--check", "--out", "boards").code == 0
+    table = Path("boards/bench/leaderboard.md")
+    table.write_text(table.read_text().replace("2 of 2", "3 of 3"))
+    changed = cvbench("leaderboard", "--check", "--out", "boards")
+    assert changed.code == 1
+    assert "leaderboard.md" in changed.err
+
+
+def test_a_failed_run_is_told_and_does_not_stop_the_others(cvbench: Callable[..., Result]) -> None:
+    Path("broken_model.py").write_text("def build(info, **options):\n    raise RuntimeError('no such luck')\n")
+    text = BENCHMARK.replace("models: [", "models: ['broken_model:build', ").replace("[0, 1]", "[0]")
+    Path("bench.yaml").write_text(text)
+    result = cvbench("run", "bench.yaml", "--jobs", "1", "--quiet")
+    assert result.code == 1
+    assert "1 failed" in result.err
+    assert "digits/broken_model:build seed 0: RuntimeError: no such luck" in result.err
+    assert "Traceback" not in result.err
+    assert re.search(r"linear .* 1 of 1", result.out)
+    assert re.search(r"broken_model:build .*0 of 1, 1 failed", result.out)
