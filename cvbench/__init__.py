@@ -30,7 +30,7 @@ _HOMES = {
 
 
 class _Package(ModuleType):
-    """`cvbench.plan` is the function. Python would bind the submodule of that name instead, once somebody imports it."""
+    """`cvbench.plan` is the function. Python would bind its submodule instead, once somebody imports it."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in _HOMES or not isinstance(value, ModuleType):

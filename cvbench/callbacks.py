@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import lightning as L  # noqa: N812  (the name everybody uses)
+import lightning as L
 import torch
 
+from cvbench.devices import synchronise
 from cvbench.events import Event
 from cvbench.spec import RunSpec
 
@@ -62,30 +63,41 @@ class Progress(L.Callback):
 
 
 class Throughput(L.Callback):
-    """Seconds spent in training epochs without validation, and images seen; one clock reading an epoch."""
+    """Seconds of training (without validating and saving checkpoints) and of the test; images trained on.
+
+    The clock is read a few times an epoch, when the device has done what it was given. Validation comes at an epoch's
+    end (`val_every`), never in its middle.
+    """
 
     def __init__(self, images_per_epoch: int) -> None:
         self.images_per_epoch = images_per_epoch
-        self.train_seconds = self.test_seconds = self.validation_seconds = 0.0
+        self.train_seconds = self.test_seconds = 0.0
         self.images = 0
-        self._started = self._validation_started = 0.0
+        self._started: float | None = None
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._started = time.perf_counter()
-        self.validation_seconds = 0.0
+        self._start()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._validation_started = time.perf_counter()
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.validation_seconds += time.perf_counter() - self._validation_started
+        self.train_seconds += self._stop()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.train_seconds += time.perf_counter() - self._started - self.validation_seconds
+        self.train_seconds += self._stop()  # nothing where validation has stopped it
         self.images += self.images_per_epoch
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._started = time.perf_counter()
+        self._start()
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.test_seconds = time.perf_counter() - self._started
+        self.test_seconds = self._stop()
+
+    def _start(self) -> None:
+        synchronise()
+        self._started = time.perf_counter()
+
+    def _stop(self) -> float:
+        if self._started is None:
+            return 0.0
+        synchronise()
+        seconds, self._started = time.perf_counter() - self._started, None
+        return seconds

@@ -1,124 +1,98 @@
 """What there is: tasks, models, datasets, benchmarks and metrics, found by reading folders.
 
-The file system is the registry: `datasets: camvid` is `cvbench/data/camvid.py`, and that file's `build(...)` makes it. What a
-listing or `plan` needs (one line, year, source, licence, options with their defaults, `VERSION`) is read by `ast`, without importing.
+The file system is the registry: `datasets: camvid` is `cvbench/data/camvid.py`, and that file's `build(...)` makes it.
+What a listing or `plan` needs (one line, year, source, licence, options with their defaults, `VERSION`) is read by
+`ast`, without importing.
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
 from cvbench import declaration
 from cvbench.declaration import Option
+from cvbench.entry import Entry, UnknownNameError, nearest
+from cvbench.shipped import benchmark_entries
+
+__all__ = ["KINDS", "Entry", "UnknownNameError", "complete", "entries", "find", "metrics", "nearest"]
 
 PACKAGE = Path(__file__).parent
 KINDS = ("tasks", "models", "datasets", "benchmarks", "metrics")
-ZOOS = ("torchvision", "timm", "smp")
+# Whose models pass through by name, for which tasks; torchvision's names are known, hence their tasks.
+ZOOS = {"torchvision": (), "timm": ("classification",), "smp": ("segmentation",)}
+_FOLDERS = {"tasks": "tasks", "datasets": "data"}
+# What a file defines that is an entry of its kind; the files beside them (base.py, files.py …) only serve these.
+_DEFINES = {"tasks": "TASK", "datasets": "build", "models": "build"}
 
 
-class UnknownName(ValueError):
-    """A name that the catalog does not have; the message lists the nearest."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of the catalog. `module` is what is imported to build it; `tasks` are those that it serves."""
-
-    kind: str
-    name: str
-    file: Path | None
-    module: str
-    summary: str = ""
-    year: str = ""
-    source: str = ""
-    licence: str = ""
-    tasks: tuple[str, ...] = ()
-    options: Mapping[str, Option] = field(default_factory=dict)
-    version: int | None = None
-    takes_task: bool = False  # `build` of a dataset that serves several tasks asks which
-    open_options: bool = False  # a zoo's or somebody's own `build`: options are passed on unchecked
-
-    def build(self) -> Callable[..., Any]:
-        """Imports the file and returns its `build`. Importing a plug-in runs its author's code."""
-        module, _, function = self.module.partition(":")
-        loaded = importlib.import_module(module)
-        try:
-            return getattr(loaded, function or "build")  # type: ignore[no-any-return]
-        except AttributeError:
-            raise UnknownName(f"{self.module}: module {module} has no `{function or 'build'}`") from None
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'camvid'?`, or the whole list where nothing is near and it is short."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return "; did you mean " + " or ".join(repr(match) for match in close) + "?"
-    return f"; known: {', '.join(known)}" if len(known) <= 20 else ""
-
-
-@cache
 def entries(kind: str, task: str | None = None) -> tuple[Entry, ...]:
-    """All entries of one kind, by name; models and datasets of one task where it is given."""
-    readers: dict[str, Callable[[], list[Entry]]] = {
-        "tasks": lambda: _files("tasks", PACKAGE / "tasks", "cvbench.tasks", needs="VERSION"),
-        "datasets": lambda: _files("datasets", PACKAGE / "data", "cvbench.data", needs="build"),
+    """All entries of one kind, by name; only those that serve `task` where it is given."""
+    readers: dict[str, Callable[[], Iterable[Entry]]] = {
+        "tasks": lambda: _in_folder("tasks", PACKAGE / "tasks"),
+        "datasets": lambda: _in_folder("datasets", PACKAGE / "data"),
         "models": _models,
         "metrics": _metrics,
-        "benchmarks": _benchmarks,
+        "benchmarks": benchmark_entries,
     }
     if kind not in readers:
-        raise UnknownName(f"Expected one of {', '.join(KINDS)}, but got {kind!r}{nearest(kind, KINDS)}")
+        raise UnknownNameError(f"Expected one of {', '.join(KINDS)}, but got {kind!r}{nearest(kind, KINDS)}")
     return tuple(entry for entry in readers[kind]() if task is None or task in entry.tasks)
 
 
 def find(kind: Literal["tasks", "models", "datasets"], name: str, task: str | None = None) -> Entry:
-    """The entry of that name. Raises UnknownName with the nearest names."""
+    """The entry of that name; reads no file but its own. Raises UnknownNameError with the nearest names."""
     if ":" in name:
-        return Entry(kind, name, None, name, tasks=(task,) if task else (), open_options=True)
+        return _plugin(kind, name, task)
     zoo, _, inner = name.partition("/")
     if kind == "models" and inner and zoo in ZOOS:
-        return _zoo(zoo, name, task or "")
-    found = {entry.name: entry for entry in entries(kind, task)}
-    if name in found:
-        return found[name]
-    other = {entry.name: entry.tasks for entry in entries(kind)}
-    if name in other:
-        raise UnknownName(f"{kind[:-1]} {name!r} serves {', '.join(other[name])}, not {task}")
-    raise UnknownName(f"unknown {kind[:-1]} {name!r}{nearest(name, found)} (`cvbench list {kind}` shows all)")
+        return _zoo(zoo, inner, task)
+    if entry := _own(kind, name, task):
+        return entry
+    served = sorted({served for entry in entries(kind) if entry.name == name for served in entry.tasks})
+    if served:
+        raise UnknownNameError(f"{kind[:-1]} {name!r} serves {', '.join(served)}, not {task}")
+    near = nearest(name, {entry.name for entry in entries(kind, task)})
+    raise UnknownNameError(f"unknown {kind[:-1]} {name!r}{near} (`cvbench list {kind}` shows all)")
 
 
 def complete(entry: Entry, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The options with their defaults filled in, and what is wrong with those given: option -> message."""
+    """The options with their defaults filled in, and what is wrong with those given: option -> message.
+
+    Values are as JSON has them (a list for a tuple) and of the annotated type, so that equal options hash equally.
+    """
+    from pydantic import ValidationError
+
     if entry.open_options:
         return dict(given), {}
-    options = {name: option.default for name, option in entry.options.items() if not option.required}
+    options = {name: _typed(option, option.default) for name, option in entry.options.items() if not option.required}
     wrong: dict[str, str] = {}
     for name, value in given.items():
         if name not in entry.options:
             wrong[name] = f"unknown option {name!r} of {entry.name}{nearest(name, entry.options)}"
             continue
         try:
-            # JSON's strict mode takes a list for a tuple and 1 for 1.0, and nothing else that is not of the type.
-            adapter: TypeAdapter[Any] = TypeAdapter(entry.options[name].annotation)
-            checked = adapter.validate_json(json.dumps(value), strict=True)
-            options[name] = adapter.dump_python(checked, mode="json")
+            options[name] = _typed(entry.options[name], value)
         except ValidationError as error:
-            first = error.errors()[0]
-            wrong[name] = f"option {name!r} of {entry.name}: {first['msg']}, but got {value!r}"
+            rules = dict.fromkeys(item["msg"].replace("Input should be", "Expected", 1) for item in error.errors())
+            wrong[name] = f"option {name!r} of {entry.name}: {' or '.join(rules)}, but got {value!r}"
     for name, option in entry.options.items():
         if option.required and name not in given:
             wrong[name] = f"{entry.name} needs the option {name!r}"
     return options, wrong
+
+
+def _typed(option: Option, value: Any) -> Any:
+    """The value as JSON has it, of the option's type. Raises ValidationError where it is of another."""
+    from pydantic import TypeAdapter
+
+    # JSON's strict mode takes a list for a tuple and 1 for 1.0, and nothing else that is not of the type.
+    adapter: TypeAdapter[Any] = TypeAdapter(option.annotation)
+    return adapter.dump_python(adapter.validate_json(json.dumps(value), strict=True), mode="json")
 
 
 @cache
@@ -128,64 +102,83 @@ def metrics(task: str) -> tuple[str, dict[str, tuple[str, str]]]:
     return literals["PRIMARY"], literals["METRICS"]
 
 
-def benchmark_folders() -> list[Path]:
-    """Where named suites lie: `benchmarks/` here, then beside the package (a checkout), then inside it (a wheel)."""
-    folders = [Path("benchmarks"), PACKAGE.parent / "benchmarks", PACKAGE / "benchmarks"]
-    seen: dict[Path, Path] = {folder.resolve(): folder for folder in folders if folder.is_dir()}
-    return list(seen.values())
+def _own(kind: str, name: str, task: str | None) -> Entry | None:
+    """The entry that is a file of this package, or None."""
+    if not name.isidentifier():
+        return None
+    folders = _model_folders() if kind == "models" else [PACKAGE / _FOLDERS[kind]]
+    found = (_entry(kind, folder / f"{name}.py") for folder in folders)
+    return next((entry for entry in found if entry and (task is None or task in entry.tasks)), None)
 
 
-def _files(kind: str, folder: Path, package: str, *, needs: str, tasks: tuple[str, ...] = ()) -> list[Entry]:
-    found = []
-    for file in sorted(folder.glob("*.py")):
-        declared = declaration.read(file)
-        # Files beside the entries (base.py, files.py …) declare nothing to build; zoo.py is reached by its prefixes.
-        if file.stem == "zoo" or needs not in declared.names | declared.literals.keys():
-            continue
-        found.append(
-            Entry(
-                kind=kind,
-                name=file.stem,
-                file=file,
-                module=f"{package}.{file.stem}",
-                summary=declared.summary,
-                year=declared.fields.get("Year", ""),
-                source=declared.fields.get("Source", ""),
-                licence=declared.fields.get("Licence", ""),
-                tasks=tasks or tuple(part.strip() for part in declared.fields.get("Tasks", file.stem).split(",")),
-                options=declared.options,
-                version=declared.literals.get("VERSION"),
-                takes_task=declared.takes_task,
-            )
-        )
-    return found
+def _entry(kind: str, file: Path) -> Entry | None:
+    """What a file declares; None where it declares no entry. A zoo.py is reached by its prefixes."""
+    if file.stem == "zoo" or not file.is_file() or not declaration.mentions(file, _DEFINES[kind]):
+        return None
+    declared = declaration.read(file)
+    home = file.parent.relative_to(PACKAGE)
+    own = home.name if kind == "models" else file.stem if kind == "tasks" else ""
+    return Entry(
+        kind=kind,
+        name=file.stem,
+        file=file,
+        module=".".join(("cvbench", *home.parts, file.stem)),
+        summary=declared.summary,
+        year=declared.fields.get("Year", ""),
+        source=declared.fields.get("Source", ""),
+        licence=declared.fields.get("Licence", ""),
+        tasks=(own,) if own else tuple(re.findall(r"\w+", declared.fields.get("Tasks", ""))),
+        options=declared.options,
+        version=declared.literals.get("VERSION"),
+        takes_task=declared.takes_task,
+    )
+
+
+def _in_folder(kind: str, folder: Path) -> list[Entry]:
+    return [entry for file in sorted(folder.glob("*.py")) if (entry := _entry(kind, file))]
+
+
+def _model_folders() -> list[Path]:
+    return sorted(path for path in (PACKAGE / "models").iterdir() if (path / "__init__.py").is_file())
 
 
 def _models() -> list[Entry]:
-    models = []
-    for folder in sorted(path for path in (PACKAGE / "models").iterdir() if path.is_dir()):
-        package = f"cvbench.models.{folder.name}"
-        models += _files("models", folder, package, needs="build", tasks=(folder.name,))
-        models += [
-            _zoo("torchvision", f"torchvision/{name}", folder.name) for name in _torchvision().get(folder.name, ())
-        ]
+    models: list[Entry] = []
+    for folder in _model_folders():
+        models += _in_folder("models", folder)
+        models += [_zoo("torchvision", name, folder.name) for name in _torchvision().get(folder.name, ())]
     return models
 
 
-def _zoo(zoo: str, name: str, task: str) -> Entry:
-    inner = name.partition("/")[2]
-    known = _torchvision().get(task, ())
-    if zoo == "torchvision" and inner not in known:
-        raise UnknownName(f"unknown model {name!r}{nearest(inner, known)} (torchvision's {task} models)")
-    return Entry(
-        "models", name, None, f"cvbench.models.{task}.zoo", f"{zoo}'s {inner}", tasks=(task,), open_options=True
-    )
+def _plugin(kind: str, name: str, task: str | None) -> Entry:
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
+        raise UnknownNameError(f"Expected your own {kind[:-1]} as my_package.my_file:build, but got {name!r}")
+    return Entry(kind, name, None, name, "your own", tasks=(task,) if task else (), open_options=True)
+
+
+def _zoo(zoo: str, name: str, task: str | None) -> Entry:
+    """A library's model. torchvision's names are known here; those of timm and smp when the model is built."""
+    full, tasks = f"{zoo}/{name}", ZOOS[zoo]
+    if zoo == "torchvision":
+        known = {of: names for of, names in _torchvision().items() if task in (None, of)}
+        tasks = tuple(of for of, names in _torchvision().items() if name in names)
+        if not tasks:
+            near = nearest(full, [f"torchvision/{one}" for names in known.values() for one in names])
+            raise UnknownNameError(f"unknown model {full!r}{near} (`cvbench list models` shows all)")
+    if task is not None and task not in tasks:
+        raise UnknownNameError(f"model {full!r} serves {', '.join(tasks)}, not {task}")
+    if zoo == "smp" and not re.fullmatch(r"[^-]+-.+", name):
+        raise UnknownNameError(f"model {full!r}: Expected smp/ARCH-ENCODER, such as smp/Unet-resnet18")
+    task = task or tasks[0]
+    file = PACKAGE / "models" / task / "zoo.py"
+    version = declaration.read(file).literals.get("VERSION")
+    return Entry("models", full, file, f"cvbench.models.{task}.zoo", f"{zoo}'s {name}", tasks=(task,), version=version,
+                 open_options=True, zoo=True)  # fmt: skip
 
 
 @cache
 def _torchvision() -> dict[str, tuple[str, ...]]:
-    literals = declaration.read(PACKAGE / "models" / "torchvision_names.py").literals
-    return next(value for value in literals.values() if isinstance(value, dict))
+    return declaration.read(PACKAGE / "models" / "torchvision_names.py").literals["NAMES"]  # type: ignore[no-any-return]
 
 
 def _metrics() -> list[Entry]:
@@ -197,20 +190,3 @@ def _metrics() -> list[Entry]:
             mark = ", primary" if name == primary else ""
             found.append(Entry("metrics", name, None, "", f"{definition} ({better}{mark})", tasks=(task.name,)))
     return found
-
-
-def _benchmarks() -> list[Entry]:
-    from cvbench.yamlfile import SpecError, read_yaml
-
-    found = {}
-    for folder in benchmark_folders():
-        for file in sorted(folder.glob("**/*.yaml")):
-            name = file.relative_to(folder).with_suffix("").as_posix()
-            try:
-                data = read_yaml(file).data
-            except SpecError:
-                continue
-            if isinstance(data, dict) and name not in found:
-                summary, task = str(data.get("title", "")), str(data.get("task", ""))
-                found[name] = Entry("benchmarks", name, file, "", summary, tasks=(task,))
-    return list(found.values())

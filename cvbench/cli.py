@@ -73,7 +73,9 @@ for position, (verb, text) in enumerate(VERBS.items()):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (`sys.argv` by default) and returns its exit code; never raises for a user's mistake."""
     if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # `my_models.py` here is `my_models:build` in a benchmark; last, so it hides nothing
+        sys.path.append(
+            os.getcwd()
+        )  # `my_models.py` here is `my_models:build` in a benchmark; last, so it hides nothing
     try:
         code = app(sys.argv[1:] if argv is None else list(argv))
     except CycloptsError as error:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cvbench.devices import synchronise
+
 
 def parameters(model: nn.Module) -> int:
     """Number of parameters of the model as it predicts: heads that only training uses are left out."""
@@ -40,7 +42,7 @@ def latency(
 ) -> tuple[float, float]:
     """(p50, p95) seconds of a forward pass at batch 1; at most `most` passes, or `seconds` of them but at least 3.
 
-    One pass first warms up and is not counted.
+    One pass first warms up and is not counted. Leaves the model in eval mode.
     """
     times: list[float] = []
     model.eval()
@@ -48,18 +50,13 @@ def latency(
         model(image)
         begun = time.perf_counter()
         while len(times) < most and (len(times) < 3 or time.perf_counter() - begun < seconds):
-            _wait(image)
+            synchronise()
             start = time.perf_counter()
             model(image)
-            _wait(image)
+            synchronise()
             times.append(time.perf_counter() - start)
     p50, p95 = np.percentile(times, [50, 95])
     return float(p50), float(p95)
-
-
-def _wait(image: Tensor) -> None:
-    if image.is_cuda:
-        torch.cuda.synchronize(image.device)
 
 
 class PeakMemory:

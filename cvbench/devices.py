@@ -15,24 +15,28 @@ Accelerator = Literal["cpu", "cuda", "mps"]
 
 
 def pick_accelerator(machine: Machine) -> Accelerator:
-    """The accelerator of `machine`, `auto` resolved. Raises ValueError where it, or enough devices of it, are not there."""
+    """The accelerator of `machine`, `auto` resolved. Raises ValueError where it, or enough of it, is not there."""
     there: dict[Accelerator, int] = {
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
-        "cpu": machine.devices,
+        "cpu": machine.devices,  # processes, as many as are asked for
     }
-    if machine.accelerator == "auto":
-        return next(name for name, count in there.items() if count)
-    if there[machine.accelerator] < machine.devices:
+    auto = next(name for name, count in there.items() if count)
+    picked = auto if machine.accelerator == "auto" else machine.accelerator
+    if there[picked] < machine.devices:
         raise ValueError(
-            f"Expected {machine.devices} {machine.accelerator} device(s), but this machine has {there[machine.accelerator]}; "
+            f"Expected {machine.devices} {picked} device(s), but this machine has {there[picked]}; "
             "use --accelerator cpu, or fewer --devices"
         )
-    return machine.accelerator
+    return picked
 
 
 def check_precision(precision: Precision, accelerator: Accelerator) -> None:
-    """Refuses a precision that the device lacks, before Lightning replaces it or the emulation crawls. Raises ValueError."""
+    """Refuses a precision that the device lacks, before Lightning replaces it or its emulation crawls.
+
+    Raises:
+        ValueError: with the reason.
+    """
     reason = None
     if precision == "16-mixed" and accelerator != "cuda":
         reason = "float16 autocast needs CUDA"
@@ -58,7 +62,15 @@ def cpu_has_bfloat16() -> bool:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:  # not Linux: Apple's processors are reached by mps, others are taken not to have it
         return False
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16 "))
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())  # the last one is ARM's
+
+
+def synchronise() -> None:
+    """Waits until the device has done all it was given, so that a clock read now tells the truth."""
+    if torch.cuda.is_available() and torch.cuda.memory_reserved():  # else this process has left the GPU alone
+        torch.cuda.synchronize()
+    elif torch.backends.mps.is_available():
+        torch.mps.synchronize()
 
 
 def device_name(accelerator: Accelerator) -> str:

@@ -1,7 +1,8 @@
-"""What a result was made with: versions, commit, system. Nothing secret: no environment variables, no user, no host name."""
+"""What a result was made with: versions, commit, system. No secrets: no environment variables, user or host name."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -15,7 +16,10 @@ _PACKAGES = ("cvbench", "torch", "torchvision", "lightning", "torchmetrics", "nu
 
 @cache
 def environment() -> dict[str, Any]:
-    """{python, os, machine, versions: {package: version}, commit, dirty}; commit is None outside a git checkout of cvbench."""
+    """{python, os, machine, versions: {package: version}, commit, dirty}.
+
+    commit and dirty (tracked files differ from it) are None where cvbench does not lie in its git checkout.
+    """
     versions = {}
     for package in _PACKAGES:
         try:
@@ -29,8 +33,12 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "versions": versions,
         "commit": commit,
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+        "dirty": _dirty(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
     }
+
+
+def _dirty(status: str | None) -> bool | None:
+    return None if status is None else bool(status)
 
 
 def _git(*arguments: str) -> str | None:
@@ -38,10 +46,11 @@ def _git(*arguments: str) -> str | None:
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
+    # Inside a git hook GIT_DIR and its like name another repository.
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=outside)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

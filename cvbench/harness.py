@@ -112,7 +112,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     if reinitialised:
         logging.getLogger(__name__).info("initialised afresh, not from the weights: %s", ", ".join(reinitialised))
     kind = task_class(spec.task)
-    data = DataModule(dataset, recipe, machine, targets=kind.targets, options=spec.dataset.options, seed=spec.seed,
+    data = DataModule(dataset, recipe, machine, targets=kind.targets, ref=spec.dataset, seed=spec.seed,
                       batch_size=recipe.batch_size // machine.devices)  # fmt: skip
     train, validate = spec.mode == "train", spec.mode == "train" and bool(dataset.splits.get("val"))
     # Everything is opened before the first step: damaged data must not be found after an hour of training.

@@ -1,31 +1,47 @@
-"""A `Suite` -> the list of its runs. Pure: reads the catalog and the given weights files, imports no torch, builds nothing."""
+"""A `Suite` -> the list of its runs. Pure: reads the catalog and the given weights files; no torch, builds nothing."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cvbench import catalog
-from cvbench.spec import Benchmark, DatasetEntry, DatasetRef, ModelEntry, ModelRef, RunSpec, Suite, Weights
-from cvbench.suite import merge_recipe, weights_file
+from cvbench.checks import is_path, weights_file
+from cvbench.spec import (
+    DEFAULT_EPOCHS,
+    Benchmark,
+    DatasetEntry,
+    DatasetRef,
+    ModelEntry,
+    ModelRef,
+    RunSpec,
+    Suite,
+    Weights,
+)
 
 
 def plan(suite: Suite) -> list[RunSpec]:
-    """Every (benchmark, dataset, model, seed) in the order of the files; options, defaults and VERSIONs are filled in."""
+    """Every (benchmark, dataset, model, seed) in the order of the files; options, defaults and VERSIONs are filled in.
+
+    Raises ValueError for names, options and weights that are not there, where no `load_suite` has checked them.
+    """
     return [run for benchmark in suite.benchmarks for run in _runs(suite, benchmark)]
 
 
 def _runs(suite: Suite, benchmark: Benchmark) -> Iterator[RunSpec]:
     primary, _ = catalog.metrics(benchmark.task)
-    task_version = next(entry.version for entry in catalog.entries("tasks") if entry.name == benchmark.task)
+    task_version = catalog.find("tasks", benchmark.task).version
+    assert task_version is not None, f"tasks/{benchmark.task}.py has no literal VERSION"
+    models = [(item, _model(benchmark, item)) for item in benchmark.models]
     for dataset in benchmark.datasets:
         dataset_ref = _dataset(benchmark, dataset)
-        for model in benchmark.models:
-            model_ref = _model(benchmark, model)
-            recipe = merge_recipe(benchmark.recipe, dataset.recipe, model.recipe)
+        for model, model_ref in models:
+            recipe = benchmark.recipe.changed(dataset.recipe, model.recipe)
             if recipe.epochs is None and recipe.steps is None:
-                recipe = merge_recipe(recipe, {"epochs": 10})
+                recipe = recipe.changed({"epochs": DEFAULT_EPOCHS})
             for seed in benchmark.seeds:
                 yield RunSpec(
                     task=benchmark.task,
@@ -35,7 +51,7 @@ def _runs(suite: Suite, benchmark: Benchmark) -> Iterator[RunSpec]:
                     model=model_ref,
                     recipe=recipe,
                     seed=seed,
-                    task_version=task_version or 1,
+                    task_version=task_version,
                     suite=suite.name,
                     benchmark=benchmark.name,
                     label=model.label or model.name,
@@ -45,23 +61,32 @@ def _runs(suite: Suite, benchmark: Benchmark) -> Iterator[RunSpec]:
 
 def _dataset(benchmark: Benchmark, item: DatasetEntry) -> DatasetRef:
     entry = catalog.find("datasets", item.name, benchmark.task)
-    options, _ = catalog.complete(entry, item.options)
-    return DatasetRef(name=item.name, options=options, version=entry.version)
+    return DatasetRef(name=item.name, options=_options(entry, item), version=entry.version)
 
 
 def _model(benchmark: Benchmark, item: ModelEntry) -> ModelRef:
     entry = catalog.find("models", item.name, benchmark.task)
-    options, _ = catalog.complete(entry, item.options)
     weights = None
-    if item.weights:
-        file = weights_file(benchmark, item.weights)
-        weights = Weights(source=str(file), sha256=_sha256(file)) if file else Weights(source=item.weights)
-    return ModelRef(name=item.name, options=options, version=entry.version, weights=weights)
+    if item.weights is not None and is_path(item.weights):
+        file = weights_file(benchmark.file, item.weights)
+        if file is None:
+            raise ValueError(f"{benchmark.file}: no weights file {item.weights!r}")
+        changed = file.stat()
+        weights = Weights(source=str(file), sha256=_sha256(file, changed.st_mtime_ns, changed.st_size))
+    elif item.weights is not None:
+        weights = Weights(source=item.weights)
+    return ModelRef(name=item.name, options=_options(entry, item), version=entry.version, weights=weights)
+
+
+def _options(entry: catalog.Entry, item: DatasetEntry | ModelEntry) -> dict[str, Any]:
+    options, wrong = catalog.complete(entry, item.options)
+    if wrong:
+        raise ValueError("\n".join(wrong.values()))
+    return options
 
 
 @cache
-def _sha256(file: Path) -> str:
-    import hashlib
-
+def _sha256(file: Path, changed_ns: int, size: int) -> str:
+    """Of the file as it is now: time and size are there so that a file that was written anew is read anew."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

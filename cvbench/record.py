@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cvbench.spec import RunSpec
 
@@ -16,7 +17,8 @@ SCHEMA_VERSION = 1
 
 class _Part(BaseModel):
     # Unknown keys are kept out silently: a newer minor version may add some, and old code must still load it.
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # JSON has no NaN: a number that is none stops the run that made it, not everybody who reads its record.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 class Costs(_Part):
@@ -98,7 +100,8 @@ class Record(_Part):
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes `text` so that `path` either has all of it or does not change, also after a power failure."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A name of its own for each writer: threads share the process id, and hosts on one disk may have equal ones.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -107,6 +110,11 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name, not only the content
+    finally:
+        os.close(folder)
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -116,20 +124,42 @@ def write_record(record: Record, path: Path) -> None:
 
 def read_record(path: Path) -> Record:
     """Reads one record. Raises ValueError that names the file when it is cut off, edited into nonsense or too new."""
+    text = path.read_bytes()
     try:
-        record = Record.model_validate_json(path.read_bytes())
+        record = Record.model_validate_json(text)
+        version = record.schema_version
     except ValueError as error:
-        raise ValueError(f"{path}: not a readable record ({_first_line(error)}); move it away and run again") from error
-    if record.schema_version > SCHEMA_VERSION:
-        raise ValueError(
-            f"{path}: Expected schema_version <= {SCHEMA_VERSION}, but got {record.schema_version}; upgrade cvbench"
-        )
+        version = _schema_version(text)
+        if version <= SCHEMA_VERSION:
+            reason = _reason(error)
+            raise ValueError(f"{path}: not a readable record ({reason}); move it away and run again") from error
+    if version > SCHEMA_VERSION:
+        raise ValueError(f"{path}: Expected schema_version <= {SCHEMA_VERSION}, but got {version}; upgrade cvbench")
     return record
 
 
+def _schema_version(text: bytes) -> int:
+    """Of a record that does not load: a newer one need not look like ours."""
+    try:
+        version = json.loads(text)["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        return 0
+    return version if isinstance(version, int) else 0
+
+
 def load_records(root: Path | str) -> list[Record]:
-    """All records below `root`, sorted by path. Unreadable ones raise; see `read_record`."""
-    return [read_record(path) for path in sorted(Path(root).glob("*/*/*/record.json"))]
+    """All records below `root`, sorted by path. Raises ValueError that names all that are unreadable, or no folder."""
+    if not Path(root).is_dir():
+        raise ValueError(f"Expected a folder of runs, but there is no folder {str(root)!r}")
+    records, unreadable = [], []
+    for path in sorted(Path(root).glob("*/*/*/record.json")):
+        try:
+            records.append(read_record(path))
+        except ValueError as error:
+            unreadable.append(str(error))
+    if unreadable:
+        raise ValueError("\n".join(unreadable))
+    return records
 
 
 def metric(record: Record, name: str, split: str = "test") -> float | None:
@@ -137,6 +167,9 @@ def metric(record: Record, name: str, split: str = "test") -> float | None:
     return record.metrics.get(f"{split}/{name}")
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return " ".join(line.strip() for line in lines[:3])
+def _reason(error: ValueError) -> str:
+    """The first thing that is wrong, in one line."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"]) if part)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -17,12 +18,20 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Mode = Literal["train", "evaluate"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Name = Annotated[str, Field(min_length=1)]
+
+# How long a recipe trains that says neither `epochs` nor `steps`.
+DEFAULT_EPOCHS = 10
+
+# What a run is called by, and nothing else: these fields do not enter its hash.
+_NAMING = frozenset({"suite", "benchmark", "label", "overrides"})
 
 
 class Frozen(BaseModel):
     """Base of everything that is read from YAML: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Deferred: each verb builds the validators of the few classes that it uses.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class Augment(Frozen):
@@ -53,11 +62,12 @@ class Augment(Frozen):
 class Recipe(Frozen):
     """Every training choice of a run. `batch_size` is global: the harness divides it by the number of processes.
 
-    epochs or steps: one of them; `steps` are optimiser steps. lr: the schedule's peak. warmup: share of all steps over
-    which lr rises linearly from 0 (one_cycle: the rising part, 0.3 if not given). milestones: shares of all steps at which `step` multiplies
-    lr by gamma. input_size: (H, W) the model gets; absent: the native size. resize: `stretch` to it, or `crop`: scale the
-    shorter side to input / crop_fraction and take the centre. class_weights: weigh the loss by median frequency over class
-    frequency (Eigen & Fergus 2015). gradient_clip: largest norm. val_every: epochs between validations.
+    epochs or steps: one of them, else 10 epochs; `steps` are optimiser steps. lr: the schedule's peak. warmup: share of
+    all steps over which lr rises linearly from 0 (one_cycle: the rising part, 0.3 if not given). milestones: shares of
+    all steps at which `step` multiplies lr by gamma. input_size: (H, W) the model gets; absent: the native size.
+    resize: `stretch` to it, or `crop`: scale the shorter side to input / crop_fraction and take the centre.
+    class_weights: weigh the loss by median frequency over class frequency (Eigen & Fergus 2015). gradient_clip: largest
+    norm. val_every: epochs between validations.
     """
 
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -85,28 +95,49 @@ class Recipe(Frozen):
     val_every: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
-    def _one_length(self) -> Recipe:
+    def _consistent(self) -> Self:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("Expected `epochs` or `steps`, but got both; remove one")
+        if self.nesterov and (self.optimiser != "sgd" or self.momentum == 0.0):
+            given = f"optimiser {self.optimiser} and momentum {self.momentum}"
+            raise ValueError(f"Expected optimiser sgd and a momentum above 0 with `nesterov`, but got {given}")
         return self
+
+    def changed(self, *changes: Mapping[str, Any]) -> Recipe:
+        """The recipe with keys changed, later changes last and `augment` key by key. Raises ValidationError.
+
+        `epochs` replaces `steps` and the other way round.
+        """
+        merged = self.model_dump(mode="json")
+        for change in changes:
+            if {"epochs", "steps"} & change.keys():
+                merged |= {"epochs": None, "steps": None}
+            augment = change.get("augment")
+            inner = {"augment": merged["augment"] | augment} if isinstance(augment, dict) else {}
+            merged |= {**change, **inner}
+        return Recipe.model_validate_json(json.dumps(merged))
 
 
 class DatasetEntry(Frozen):
     """One line of `datasets:`; `recipe` changes the benchmark's recipe for all models on this dataset."""
 
-    name: str
+    name: Name
     options: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
 
 
 class ModelEntry(Frozen):
-    """One line of `models:`. `weights`: a local file, or the name of a zoo's weights. `recipe`: its own override, shown."""
+    """One line of `models:`.
 
-    name: str
+    weights: a local file, or the name of a zoo's weights. recipe: the model's own override of the recipe, shown.
+    label: what tables call it, where that is not its name.
+    """
+
+    name: Name
     options: dict[str, Any] = {}
-    weights: str | None = None
+    weights: Name | None = None
     recipe: dict[str, Any] = {}
-    label: str | None = None
+    label: Name | None = None
 
 
 class Benchmark(Frozen):
@@ -123,6 +154,13 @@ class Benchmark(Frozen):
     primary: str | None = None
     baseline: str | None = None
     file: Path
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"Expected different seeds, but got {list(value)}: the same run twice says nothing more")
+        return value
 
 
 class Suite(Frozen):
@@ -159,8 +197,8 @@ class ModelRef(Frozen):
 class RunSpec(Frozen):
     """One (dataset, model, recipe, seed): the unit that is run, hashed and recorded.
 
-    `suite`, `benchmark`, `label` and `overrides` (recipe keys that this model changed for itself) only name things and are not hashed;
-    nor are absent values, so that a new key whose absence means "as before" keeps old ids valid.
+    `suite`, `benchmark`, `label` and `overrides` (recipe keys that this model changed for itself) only name things and
+    are not hashed; nor are absent values, so that a new key whose absence means "as before" keeps old ids valid.
     """
 
     task: str
@@ -176,10 +214,8 @@ class RunSpec(Frozen):
     label: str = ""
     overrides: tuple[str, ...] = ()
 
-    def _digest(self, *, without: set[str]) -> str:
-        science = self.model_dump(
-            mode="json", exclude_none=True, exclude={"suite", "benchmark", "label", "overrides"} | without
-        )
+    def _digest(self, *, without: frozenset[str] = frozenset()) -> str:
+        science = self.model_dump(mode="json", exclude_none=True, exclude=set(_NAMING | without))
         weights = science["model"].get("weights")
         if weights and "sha256" in weights:
             del weights["source"]
@@ -189,12 +225,19 @@ class RunSpec(Frozen):
     @cached_property
     def run_id(self) -> str:
         """12 hex digits of the hash of what changes this run's numbers."""
-        return self._digest(without=set())
+        return self._digest()
 
     @cached_property
     def group_id(self) -> str:
         """The same hash without the seed: runs that are averaged."""
-        return self._digest(without={"seed"})
+        return self._digest(without=frozenset({"seed"}))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but a changed copy does not keep the ids of what it was copied from."""
+        copied = super().model_copy(update=update, deep=deep)
+        for cached in ("run_id", "group_id"):
+            copied.__dict__.pop(cached, None)
+        return copied
 
     @property
     def name(self) -> str:

@@ -1,8 +1,10 @@
-"""YAML benchmarks -> a typed `Suite`, or every mistake in them at once, each with file, line and the nearest valid name."""
+"""YAML benchmarks -> a typed `Suite`, or every mistake in them at once: file, line, rule and the nearest valid name."""
 
 from __future__ import annotations
 
 import json
+import os
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,117 +12,152 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from cvbench import catalog
+from cvbench.checks import check_names, recipe_errors
+from cvbench.overrides import NotHereError, override
+from cvbench.shipped import benchmark_files, benchmark_folders
 from cvbench.spec import Augment, Benchmark, DatasetEntry, ModelEntry, Recipe, Suite
-from cvbench.yamlfile import Document, Loc, Problem, SpecError, parse_value, read_yaml
+from cvbench.yamlfile import Document, Loc, Problem, SpecError, read_yaml
 
 # Which class describes the mapping at the end of a path: to name the nearest key where one is misspelt.
 _SHAPES: dict[str, type[BaseModel]] = {
     "": Benchmark, "datasets": DatasetEntry, "models": ModelEntry, "recipe": Recipe, "augment": Augment
 }  # fmt: skip
-_GIVEN_BY_US = {"name", "file"}
+# Keys of `Benchmark` that are no keys of the file.
+_GIVEN_BY_US = {"name": "a benchmark is called by its file's name", "file": "the file knows where it lies"}
+# pydantic's words for types, in those of YAML.
+_TYPES = {
+    "a valid tuple": "a list", "a valid array": "a list", "a valid list": "a list", "an object": "a mapping of keys",
+    "a valid dictionary": "a mapping of keys", "a valid string": "text", "a valid integer": "an integer",
+    "a valid number": "a number", "a valid boolean": "true or false",
+}  # fmt: skip
 
 
 def load_suite(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Suite:
     """Reads benchmark files, folders of them, or names of shipped suites (`quick`, `quick/segmentation`).
 
-    overrides: `dotted.key=value`, applied to every benchmark; items of lists by index or by name
-    (`datasets.camvid.options.classes=12`). Raises SpecError with all problems of all files.
+    overrides: `dotted.key=value`, applied to every benchmark; items of lists by index, name or label
+    (`datasets.camvid.options.classes=12`), in those benchmarks that have them. Raises SpecError with all problems of
+    all files.
     """
+    if isinstance(paths, str | Path):
+        paths = [paths]
     if not paths:
         raise SpecError([Problem("command line", None, "name at least one benchmark file, folder or shipped suite")])
-    found = [_resolve(path) for path in paths]
     problems: list[Problem] = []
+    targets: list[Path] = []
+    files: dict[Path, str] = {}
+    for path in paths:
+        try:
+            target, below = _resolve(path)
+        except SpecError as error:
+            problems += error.problems
+            continue
+        targets.append(target)
+        for file, name in below.items():
+            if file.resolve() not in {known.resolve() for known in files}:
+                files[file] = name if name not in files.values() else f"{file.parent.name}/{name}"
+    documents: dict[Path, Document] = {}
+    for file in files:
+        try:
+            documents[file] = _read(file)
+        except SpecError as error:
+            problems += error.problems
+    for text in overrides:
+        problems += _override_all(list(documents.values()), text)
     benchmarks: list[Benchmark] = []
-    for root, files in found:
-        for file in files:
-            try:
-                benchmarks.append(_load(file, file.relative_to(root).with_suffix("").as_posix(), overrides))
-            except SpecError as error:
-                problems += error.problems
+    for file, document in documents.items():
+        try:
+            benchmarks.append(_benchmark(document, file, files[file]))
+        except SpecError as error:
+            problems += error.problems
     if problems:
-        raise SpecError(problems)
-    return Suite(name=_suite_name(paths), benchmarks=tuple(benchmarks))
+        raise SpecError(list(dict.fromkeys(problems)))
+    return Suite(name="+".join(dict.fromkeys(map(_suite_name, targets))), benchmarks=tuple(benchmarks))
 
 
-def _resolve(path: str | Path) -> tuple[Path, list[Path]]:
-    """(folder that names are relative to, YAML files) of one argument."""
-    given = Path(path)
-    candidates = [given, *(folder / given for folder in catalog.benchmark_folders())]
-    for candidate in [*candidates, *(c.with_name(c.name + ".yaml") for c in candidates)]:
+def _resolve(path: str | Path) -> tuple[Path, dict[Path, str]]:
+    """(what one argument means, its YAML files and the names of these benchmarks)."""
+    given, empty = Path(path), None
+    bases = [given, *(folder / given for folder in benchmark_folders())]
+    for candidate in (Path(f"{base}{ending}") for ending in ("", ".yaml", ".yml") for base in bases):
         if candidate.is_file():
-            return candidate.parent, [candidate]
+            return candidate, {candidate: candidate.stem}
         if candidate.is_dir():
-            files = sorted([*candidate.glob("**/*.yaml"), *candidate.glob("**/*.yml")])
+            files = benchmark_files(candidate)
             if files:
-                return candidate, files
-            raise SpecError([Problem(str(candidate), None, "holds no .yaml file")])
+                return candidate, {file: file.relative_to(candidate).with_suffix("").as_posix() for file in files}
+            empty = empty or candidate
+    if empty is not None:
+        raise SpecError([Problem(str(empty), None, "Expected at least one .yaml file in this folder")])
     known = {entry.name for entry in catalog.entries("benchmarks")}
     known |= {name.partition("/")[0] for name in known}
     near = catalog.nearest(str(path), known)
     raise SpecError([Problem(str(path), None, f"no such file, folder or shipped suite{near}")])
 
 
-def _suite_name(paths: Sequence[str | Path]) -> str:
-    """`benchmarks/quick` -> quick; `benchmarks/lineage/mnist.yaml` -> lineage-mnist; several -> joined."""
-    names = []
-    for path in paths:
-        parts = [part for part in Path(path).with_suffix("").parts if part not in ("/", ".", "..")]
-        kept = parts[parts.index("benchmarks") + 1 :] if "benchmarks" in parts[:-1] else parts[-1:]
-        names.append("-".join(kept) or "suite")
-    return "+".join(dict.fromkeys(names))
+def _suite_name(target: Path) -> str:
+    """`benchmarks/quick` -> quick; `benchmarks/lineage/mnist.yaml` -> lineage-mnist; any other by its own name."""
+    whole = Path(os.path.abspath(target))
+    parts = (whole.with_suffix("") if whole.suffix in (".yaml", ".yml") else whole).parts
+    if "benchmarks" in parts[:-1]:
+        parts = parts[len(parts) - parts[::-1].index("benchmarks", 1) :]
+        return "-".join(parts)
+    return parts[-1].strip("/") or "suite"
 
 
-def _load(file: Path, name: str, overrides: Sequence[str]) -> Benchmark:
+def _read(file: Path) -> Document:
+    """The file as a mapping. Raises SpecError where it is none."""
     document = read_yaml(file)
     data = document.data
     if not isinstance(data, dict):
-        raise SpecError([document.problem((), "Expected a mapping with `task`, `datasets` and `models`")])
+        got = "an empty file" if data is None else "a list" if isinstance(data, list) else repr(data)
+        raise SpecError([document.problem((), f"Expected keys such as `task`, `datasets` and `models`, but got {got}")])
+    _spell_out(data)
+    return document
+
+
+def _spell_out(data: dict[str, Any]) -> None:
+    """`models: [lenet]` is short for `models: [{name: lenet}]`."""
     for key in ("datasets", "models"):
         if isinstance(data.get(key), list):
             data[key] = [{"name": item} if isinstance(item, str) else item for item in data[key]]
-    problems = [problem for override in overrides if (problem := _override(data, override))]
-    problems += [document.problem((key,), f"unknown key {key!r}") for key in _GIVEN_BY_US & data.keys()]
+
+
+def _override_all(documents: Sequence[Document], text: str) -> list[Problem]:
+    """Puts one override into every benchmark that has the place; none of them having it is a problem."""
+    problems, nowhere = [], 0
+    for document in documents:
+        try:
+            problem = override(document, text)
+        except NotHereError as error:
+            nowhere += 1
+            missing = str(error)
+            continue
+        problems += [problem] if problem else []
+        _spell_out(document.data)
+    if documents and nowhere == len(documents):
+        rule = f"{missing!r} is the name, label or index of no dataset or model here"
+        problems.append(Problem("command line", None, f"{text}: {rule}"))
+    return problems
+
+
+def _benchmark(document: Document, file: Path, name: str) -> Benchmark:
+    """The typed benchmark. Raises SpecError with all that is wrong, in the order of the lines."""
+    data = document.data
+    ours = _GIVEN_BY_US.keys() & data.keys()
+    problems = [document.problem((key,), f"unknown key {key!r}: {_GIVEN_BY_US[key]}") for key in sorted(ours)]
+    benchmark = None
     try:
         # JSON's strict mode: a list is taken for a tuple and 1 for 1.0, but "1" never for 1.
-        given = json.dumps(data | {"name": name, "file": str(file)}, allow_nan=False)
-        benchmark = Benchmark.model_validate_json(given)
+        benchmark = Benchmark.model_validate_json(json.dumps(data | {"name": name, "file": str(file)}))
     except ValidationError as error:
-        raise SpecError(problems + [_explain(document, item) for item in error.errors()]) from error
-    except ValueError as error:
-        raise SpecError([document.problem((), f"a value is not a finite number ({error})")]) from error
-    problems += _check_names(document, benchmark)
-    if problems:
-        raise SpecError(problems)
+        problems += [_explain(document, item) for item in error.errors()]
+    for loc, invalid in recipe_errors(data):
+        problems += [_explain(document, {**item, "loc": (*loc, *item["loc"])}) for item in invalid.errors()]
+    problems += check_names(document, file)
+    if benchmark is None or problems:
+        raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
     return benchmark
-
-
-def _override(data: dict[str, Any], override: str) -> Problem | None:
-    """Puts one `dotted.key=value` into the raw mapping; what is misspelt is found by the validation that follows."""
-    path, _, text = override.partition("=")
-    *parents, last = path.split(".")
-    here: Any = data
-    for depth, part in enumerate(parents):
-        if isinstance(here, list):
-            here = _item(here, part)
-        elif isinstance(here, dict):
-            here = here.setdefault(part, {})
-        if not isinstance(here, dict | list):
-            return Problem(
-                "command line", None, f"{override}: there is no {'.'.join(parents[: depth + 1])!r} to change"
-            )
-    value = parse_value(text)
-    if path in ("datasets", "models") and isinstance(value, list):
-        value = [{"name": item} if isinstance(item, str) else item for item in value]
-    if not isinstance(here, dict):
-        return Problem("command line", None, f"{override}: name a key of the item, such as {path}.options.KEY")
-    here[last] = value
-    return None
-
-
-def _item(items: list[Any], part: str) -> Any:
-    if part.isdecimal() and int(part) < len(items):
-        return items[int(part)]
-    return next((item for item in items if isinstance(item, dict) and item.get("name") == part), None)
 
 
 def _explain(document: Document, error: Mapping[str, Any]) -> Problem:
@@ -128,89 +165,27 @@ def _explain(document: Document, error: Mapping[str, Any]) -> Problem:
     loc: Loc = tuple(error["loc"])
     where = ".".join(str(part) for part in loc)
     if error["type"] == "extra_forbidden":
-        parent = next((part for part in reversed(loc[:-1]) if part in _SHAPES), "")
-        known = _SHAPES[str(parent)].model_fields.keys() - (_GIVEN_BY_US if parent == "" else set())
-        return document.problem(loc, f"unknown key {loc[-1]!r}{catalog.nearest(str(loc[-1]), known)}")
+        return document.problem(loc, _unknown_key(loc))
     if error["type"] == "missing":
-        return document.problem(loc[:-1], f"the key {where!r} is missing")
+        rule = f"{where} is missing" if isinstance(loc[-1], int) else f"the key {where!r} is missing"
+        return document.problem(loc[:-1], rule)
     message = str(error["msg"]).removeprefix("Value error, ")
-    shown = "" if "but got" in message or isinstance(error["input"], dict) else f", but got {error['input']!r}"
+    if error["type"] in ("too_short", "too_long", "string_too_short"):
+        limit = error["ctx"].get("min_length", error["ctx"].get("max_length"))
+        message = f"Expected {'at most' if error['type'] == 'too_long' else 'at least'} {limit} of it"
+    for theirs, ours in _TYPES.items():
+        message = message.replace(f"Input should be {theirs}", f"Expected {ours}")
+    message = message.replace("Input should be", "Expected a number" if "_than" in error["type"] else "Expected", 1)
+    shown = "" if "but got" in message else f", but got {reprlib.repr(error['input'])}"
     return document.problem(loc, f"{where}: {message}{shown}" if where else message + shown)
 
 
-def _check_names(document: Document, benchmark: Benchmark) -> list[Problem]:
-    """Unknown tasks, metrics, models, datasets and options, weights that are not there, and overrides that do not fit."""
-    try:
-        tasks = [entry.name for entry in catalog.entries("tasks")]
-        if benchmark.task not in tasks:
-            near = catalog.nearest(benchmark.task, tasks)
-            return [document.problem(("task",), f"unknown task {benchmark.task!r}{near}")]
-    except OSError as error:
-        return [document.problem((), str(error))]
-    problems: list[Problem] = []
-    _, metrics = catalog.metrics(benchmark.task)
-    if benchmark.primary is not None and benchmark.primary not in metrics:
-        near = catalog.nearest(benchmark.primary, metrics)
-        problems.append(document.problem(("primary",), f"unknown {benchmark.task} metric {benchmark.primary!r}{near}"))
-    labels = [model.label or model.name for model in benchmark.models]
-    for index, label in enumerate(labels):
-        if label in labels[:index]:
-            rule = f"{label!r} stands twice; give one of them a `label:`"
-            problems.append(document.problem(("models", index), rule))
-    if benchmark.baseline is not None and benchmark.baseline not in labels:
-        near = catalog.nearest(benchmark.baseline, labels)
-        problems.append(document.problem(("baseline",), f"unknown baseline {benchmark.baseline!r}{near}"))
-    for kind, items in (("datasets", benchmark.datasets), ("models", benchmark.models)):
-        for index, item in enumerate(items):
-            problems += _check_item(document, benchmark, kind, index, item)
-    return problems
-
-
-def _check_item(
-    document: Document, benchmark: Benchmark, kind: Any, index: int, item: DatasetEntry | ModelEntry
-) -> list[Problem]:
-    loc: Loc = (kind, index)
-    try:
-        entry = catalog.find(kind, item.name, benchmark.task)
-    except catalog.UnknownName as error:
-        return [document.problem((*loc, "name"), str(error))]
-    _, wrong = catalog.complete(entry, item.options)
-    problems = [document.problem((*loc, "options", option), message) for option, message in wrong.items()]
-    try:
-        merge_recipe(benchmark.recipe, item.recipe)
-    except ValidationError as error:
-        for one in error.errors():
-            problems.append(_explain(document, {**one, "loc": (*loc, "recipe", *one["loc"])}))
-    if isinstance(item, ModelEntry):
-        if item.weights and _is_path(item.weights) and weights_file(benchmark, item.weights) is None:
-            rule = f"weights: no file {item.weights!r} (looked beside {benchmark.file} and in the current folder)"
-            problems.append(document.problem((*loc, "weights"), rule))
-        if item.weights and not _is_path(item.weights) and not entry.open_options:
-            rule = f"weights: {item.name} has no published weights by name; give a file (.pt, .pth, .safetensors)"
-            problems.append(document.problem((*loc, "weights"), rule))
-        if benchmark.mode == "evaluate" and not item.weights:
-            problems.append(document.problem(loc, f"mode is evaluate, so {item.name} needs `weights:`"))
-    return problems
-
-
-def _is_path(weights: str) -> bool:
-    return "/" in weights or Path(weights).suffix in {".pt", ".pth", ".ckpt", ".safetensors"}
-
-
-def weights_file(benchmark: Benchmark, weights: str) -> Path | None:
-    """The local file that `weights:` names, beside the benchmark or in the current folder; None for a zoo's name."""
-    if not _is_path(weights):
-        return None
-    places = (benchmark.file.parent / weights, Path(weights).expanduser())
-    return next((place.resolve() for place in places if place.is_file()), None)
-
-
-def merge_recipe(recipe: Recipe, *changes: Mapping[str, Any]) -> Recipe:
-    """The recipe with some keys changed, `augment` key by key. Raises ValidationError."""
-    merged = recipe.model_dump(mode="json")
-    for change in changes:
-        augment = change.get("augment")
-        inner = {"augment": merged["augment"] | augment} if isinstance(augment, dict) else {}
-        length = {key: None for key in ("epochs", "steps") if {"epochs", "steps"} & change.keys()}
-        merged |= length | dict(change) | inner
-    return Recipe.model_validate_json(json.dumps(merged))
+def _unknown_key(loc: Loc) -> str:
+    key = str(loc[-1])
+    parent = next((str(part) for part in reversed(loc[:-1]) if part in _SHAPES), "")
+    known = _SHAPES[parent].model_fields.keys() - (_GIVEN_BY_US if parent == "" else set())
+    home = next((name for name, shape in _SHAPES.items() if name != parent and key in shape.model_fields), None)
+    near = catalog.nearest(key, known)
+    if home is not None and "did you mean" not in near:
+        near = f"; it belongs {f'under `{home}`' if home else 'at the top'}"
+    return f"unknown key {'.'.join(map(str, loc))!r}{near}"

@@ -71,7 +71,9 @@ def read_yaml(path: Path) -> Document:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        rule = f"Expected UTF-8 text, but byte {error.start} is {error.object[error.start]:#04x}; save the file as UTF-8"
+        rule = (
+            f"Expected UTF-8 text, but byte {error.start} is {error.object[error.start]:#04x}; save the file as UTF-8"
+        )
         line = error.object[: error.start].count(b"\n") + 1
         raise SpecError([Problem(str(path), line, rule)]) from error
     except OSError as error:
@@ -84,11 +86,13 @@ def parse_yaml(text: str, file: str) -> Document:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
+    reader = _Reader(file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2 allows it
             # Composed, not constructed: nodes know their lines and tags, and no tag ever builds anything.
             root = YAML(typ="safe", pure=True).compose(text)
+        data = reader.value(root, ()) if root is not None else None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
@@ -96,9 +100,7 @@ def parse_yaml(text: str, file: str) -> Document:
     except YAMLError as error:
         raise SpecError([Problem(file, None, f"not valid YAML: {' '.join(str(error).split())}")]) from error
     except RecursionError as error:
-        raise SpecError([Problem(file, None, "not valid YAML: nested too deeply")]) from error
-    reader = _Reader(file)
-    data = reader.value(root, ()) if root is not None else None
+        raise SpecError([Problem(file, None, "nested too deeply")]) from error
     if reader.problems:
         raise SpecError(reader.problems)
     return Document(file, data, reader.lines)
@@ -129,12 +131,11 @@ class _Reader:
             rule = f"Expected at most {_MOST_VALUES} values, aliases counted as what they stand for"
             raise SpecError([Problem(self.file, node.start_mark.line + 1, rule)])
         tag = str(node.tag)
-        kind = tag.removeprefix(_TAG)
-        if kind in ("map", "seq") and id(node) in self.open:
-            return self.problem(node, "an alias stands inside what it names")
-        read = {"map": self._mapping, "seq": self._list}.get(kind)
-        if read is None or not isinstance(node.value, list):
+        read = {("mapping", _TAG + "map"): self._mapping, ("sequence", _TAG + "seq"): self._list}.get((node.id, tag))
+        if read is None:
             return self._scalar(node, tag)
+        if id(node) in self.open:
+            return self.problem(node, "an alias stands inside what it names")
         self.open.add(id(node))
         plain = read(node, loc)
         self.open.remove(id(node))
@@ -144,8 +145,10 @@ class _Reader:
         plain: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value
-            if not isinstance(key, str) or str(key_node.tag) == _TAG + "merge":
-                self.problem(key_node, "Expected a plain key, but got " + ("`<<`" if key == "<<" else "a list or mapping"))
+            if key_node.id != "scalar" or str(key_node.tag) == _TAG + "merge":
+                self.problem(
+                    key_node, "Expected a plain key, but got " + ("`<<`" if key == "<<" else "a list or mapping")
+                )
                 continue
             place = (*loc, key)
             if key in plain:
@@ -164,7 +167,7 @@ class _Reader:
 
     def _scalar(self, node: Any, tag: str) -> Any:
         convert = _SCALARS.get(tag)
-        if convert is None or not isinstance(node.value, str):
+        if convert is None or node.id != "scalar":
             return self.problem(node, f"the tag {tag.replace(_TAG, '!!')} is not allowed; write a plain value")
         try:
             return convert(node.value)
@@ -183,7 +186,7 @@ def _int(text: str) -> int:
 
 def _float(text: str) -> float:
     try:
-        number = float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+        number = float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
     except ValueError:
         raise ValueError(f"Expected a number, but got {text!r}") from None
     if not math.isfinite(number):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,7 +59,7 @@ def fetch(
     root = _root(machine, data_root)
     written: dict[str, list[Path]] = {}
     for name in names:
-        written[name] = download(name, root, _Downloaded())
+        written[name] = download(name, root, _downloaded(_Told()))
         here = ", ".join(str(path) for path in written[name])
         options.say(f"{name}: {here or 'everything was here already'}")
     if json:
@@ -79,12 +80,16 @@ def verify(
     """Read every file of a dataset, and name what is damaged, does not fit, or is in two splits."""
     from cvbench.data.verify import verify as check
 
-    report = check(_build(name, given, task, _root(machine, data_root)))
+    told = _Told()
+    report = check(
+        _build(name, given, task, _root(machine, data_root)),
+        progress=lambda done, total: told(f"{name}: {done:,} of {total:,} samples", end=done == total),
+    )
     if json:
-        options.print_json(report)
+        options.print_json({"ok": report.ok, **dataclasses.asdict(report)})
     else:
         print(report)
-    return 0
+    return 0 if report.ok else 1
 
 
 @app.command
@@ -92,7 +97,10 @@ def preview(
     name: Annotated[str, Parameter(help="Dataset to draw.")],
     /,
     *given: Given,
-    out: Annotated[Path, Parameter(help="The picture to write.")] = Path("preview.png"),
+    split: Annotated[str, Parameter(help="train, val or test.")] = "train",
+    count: Annotated[int, Parameter(help="How many samples.")] = 24,
+    seed: Annotated[int, Parameter(help="Another seed draws other samples.")] = 0,
+    out: Annotated[Path | None, Parameter(help="The PNG to write [default: NAME_SPLIT.png].")] = None,
     task: Task = None,
     data_root: DataRoot = None,
     machine: MachineFile = None,
@@ -100,8 +108,8 @@ def preview(
     """Draw a contact sheet of a dataset with its labels."""
     from cvbench.data.preview import preview as draw
 
-    draw(_build(name, given, task, _root(machine, data_root)), out)
-    print(f"Wrote {out}")
+    target = out or Path(f"{name.replace('/', '-').replace(':', '-')}_{split}.png")
+    print(f"Wrote {draw(_build(name, given, task, _root(machine, data_root)), split, count, target, seed)}")
     return 0
 
 
@@ -161,15 +169,22 @@ def _state(entry: catalog.Entry, root: Path) -> dict[str, Any]:
     }
 
 
-class _Downloaded:
-    """Says how far a download is, at most twice a second, on stderr."""
+class _Told:
+    """One line on stderr that is written over, at most twice a second, on terminals only."""
 
     def __init__(self) -> None:
         self.last = 0.0
 
-    def __call__(self, name: str, done: int, total: int) -> None:
-        if not sys.stderr.isatty() or (time.monotonic() - self.last < 0.5 and done != total):
+    def __call__(self, text: str, *, end: bool) -> None:
+        if not sys.stderr.isatty() or (time.monotonic() - self.last < 0.5 and not end):
             return
         self.last = time.monotonic()
+        print(f"\r{text} ", end="\n" if end else "", file=sys.stderr, flush=True)
+
+
+def _downloaded(told: _Told) -> Callable[[str, int, int], None]:
+    def show(name: str, done: int, total: int) -> None:
         of = f" of {total / 1e6:.1f}" if total else ""
-        print(f"\r{name}: {done / 1e6:.1f}{of} MB ", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        told(f"{name}: {done / 1e6:.1f}{of} MB", end=done == total)
+
+    return show

@@ -1,4 +1,4 @@
-"""`cvbench leaderboard`: publish what a store holds of a suite, or check that published boards agree with themselves."""
+"""`cvbench leaderboard`: publish what a store holds of a suite, or check that published boards still agree."""
 
 from __future__ import annotations
 

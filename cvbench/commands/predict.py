@@ -36,12 +36,14 @@ def predict(
 
 
 def _line(facts: dict[str, Any]) -> str:
-    """`a.png: cat 93.1 %, dog 4.0 %`: shares in percent, most first, whatever the task calls them."""
+    """`a.png: cat 93.1 %, dog 4.0 %`: shares and probabilities, largest first, whatever the task calls them."""
     told = []
     for key, value in facts.items():
+        if isinstance(value, list):
+            value = {item["label"]: item["probability"] for item in value if {"label", "probability"} <= item.keys()}
         if isinstance(value, dict):
-            shares = sorted(value.items(), key=lambda item: -item[1])[:5]
-            told.append(", ".join(f"{name} {100 * share:.1f} %" for name, share in shares))
+            largest = sorted(value.items(), key=lambda item: -item[1])[:5]
+            told.append(", ".join(f"{name} {100 * share:.1f} %" for name, share in largest))
         elif key != "image":
             told.append(f"{key} {value}")
     return f"{facts['image']}: {'; '.join(told)}"

@@ -110,7 +110,7 @@ class DatasetInfo:
 
     def at(self, input_size: tuple[int, int] | None) -> DatasetInfo:
         """The same info for models that get images of `input_size` (H, W); None keeps the native size."""
-        return self if input_size is None else dataclasses.replace(self, input_size=tuple(input_size))
+        return self if input_size is None else dataclasses.replace(self, input_size=(input_size[0], input_size[1]))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def execute(
     wanted = unique(runs)
     jobs, threads = resources(machine, len(wanted))
     machine = machine.model_copy(update={"threads": threads, "jobs": jobs})
-    known = revisions(wanted, machine.data_root)
+    known = revisions(wanted, machine.data_root, plugins=True)
     outcomes, due = Outcomes(), queue.SimpleQueue[RunSpec | None]()
     for run in wanted:
         if is_due(run, store, known[run.run_id], rerun):

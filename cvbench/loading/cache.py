@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,78 +50,77 @@ def cached(folder: Path, size: int, prepare: Prepare) -> Arrays:
     # Renamed into place when whole, so its presence is enough; a finished cache may well be read-only.
     if not folder.is_dir():
         _build_once(folder, size, prepare)
-    with _cache_errors():
+    with _cache_errors(folder):
         return Arrays(np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "targets.npy", mmap_mode="r"))
 
 
 def _build_once(folder: Path, size: int, prepare: Prepare) -> None:
-    with _cache_errors():
+    building = folder.with_suffix(".building")
+    with _cache_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = folder.with_suffix(".lock").open("a")
     with lock:
-        with _cache_errors():
+        with _cache_errors(folder):
             fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.is_dir():  # another process was first
                 return
-            building = folder.with_suffix(".building")
             shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
             building.mkdir()
         try:
             _build(building, size, prepare)
-            with _cache_errors():
+            with _cache_errors(folder):
                 building.rename(folder)
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
 
 def _build(folder: Path, size: int, prepare: Prepare) -> None:
-    first_image, first_target = sample = prepare(0)
-    with _Rows(folder / "images.npy", size, first_image) as images, _Rows(folder / "targets.npy", size, first_target) as targets:
+    image, target = prepare(0)
+    shape = target.shape
+    with (
+        _rows(folder / "images.npy", size, image) as write_image,
+        _rows(folder / "targets.npy", size, target) as write_target,
+    ):
         for index in range(size):
-            image, target = prepare(index) if index else sample
-            if target.shape != first_target.shape:
+            if index:
+                image, target = prepare(index)
+            if target.shape != shape:
                 raise UnequalTargetsError
-            images.write(image)
-            targets.write(target)
-
-
-class _Rows:
-    """An .npy file of `size` rows like `first`, written one by one.
-
-    Not through a memory map: on a full disk that ends the process by a signal, where a write raises.
-    """
-
-    def __init__(self, path: Path, size: int, first: NDArray[Any]) -> None:
-        self.path, self.shape, self.dtype = path, (size, *first.shape), first.dtype
-        self.file: BinaryIO | None = None
-
-    def __enter__(self) -> _Rows:
-        with _cache_errors():
-            self.file = self.path.open("wb")
-            header = {"shape": self.shape, "fortran_order": False, "descr": np.lib.format.dtype_to_descr(self.dtype)}
-            np.lib.format.write_array_header_2_0(self.file, header)
-        return self
-
-    def write(self, row: NDArray[Any]) -> None:
-        assert row.shape == self.shape[1:] and row.dtype == self.dtype and self.file is not None, "rows differ"
-        with _cache_errors():
-            self.file.write(np.ascontiguousarray(row).data)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        assert self.file is not None
-        try:
-            if kind is None:
-                with _cache_errors():
-                    self.file.flush()
-                    os.fsync(self.file.fileno())  # before the rename: a power failure must not leave a whole-looking cache
-        finally:
-            with contextlib.suppress(OSError):
-                self.file.close()
+            write_image(image)
+            write_target(target)
 
 
 @contextlib.contextmanager
-def _cache_errors() -> Any:
+def _rows(path: Path, size: int, first: NDArray[Any]) -> Iterator[Callable[[NDArray[Any]], None]]:
+    """Gives the function that writes the next of `size` rows like `first` into an .npy file.
+
+    Not through a memory map: on a full disk that ends the process by a signal, where a write raises.
+    """
+    shape, dtype = first.shape, first.dtype
+
+    def write(row: NDArray[Any]) -> None:
+        assert (row.dtype, row.shape) == (dtype, shape), f"expected {dtype} {shape}, but got {row.dtype} {row.shape}"
+        with _cache_errors(path):
+            file.write(row.tobytes())
+
+    with _cache_errors(path):
+        file = path.open("wb")
+    try:
+        header = {"shape": (size, *shape), "fortran_order": False, "descr": np.lib.format.dtype_to_descr(dtype)}
+        with _cache_errors(path):
+            np.lib.format.write_array_header_2_0(file, header)
+        yield write
+        with _cache_errors(path):
+            file.flush()
+            os.fsync(file.fileno())  # before the rename: a power failure must not leave a whole-looking cache
+    finally:
+        with contextlib.suppress(OSError):  # closing writes what is buffered; the error is on its way already
+            file.close()
+
+
+@contextlib.contextmanager
+def _cache_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CacheError(error.errno, error.strerror, error.filename) from error
+        raise CacheError(error.errno, error.strerror, str(error.filename or path)) from error

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import lightning as L  # noqa: N812  (the name everybody uses)
+import lightning as L
+import torch
 
 from cvbench.data.base import DataError, Dataset
 from cvbench.loading.augment import Augmenter, to_float
@@ -13,14 +17,14 @@ from cvbench.loading.loader import Loader, Source
 from cvbench.loading.sources import open_source
 from cvbench.loading.targets import Targets
 from cvbench.machine import Machine
-from cvbench.spec import Recipe
+from cvbench.spec import DatasetRef, Recipe
 
 
 class DataModule(L.LightningDataModule):
     """Loaders of every role. `batch_size` is of one process; draws and order come from `seed`.
 
-    options: the dataset's options, part of the cache's key. Raises DataError for an empty split, and ValueError where
-    the recipe would crop away what the task scores.
+    ref: the dataset as the run names it, part of the cache's key. Raises DataError for an empty split, and ValueError
+    where the recipe would crop away what the task scores.
     """
 
     def __init__(
@@ -30,7 +34,7 @@ class DataModule(L.LightningDataModule):
         machine: Machine,
         *,
         targets: type[Targets],
-        options: Mapping[str, Any],
+        ref: DatasetRef,
         seed: int,
         batch_size: int,
     ) -> None:
@@ -40,7 +44,7 @@ class DataModule(L.LightningDataModule):
                 "Expected recipe.resize to be 'stretch', but got 'crop': it leaves out pixels that are scored"
             )
         self.dataset, self.recipe, self.machine, self.targets = dataset, recipe, machine, targets
-        self.options, self.seed, self.batch_size = dict(options), seed, batch_size
+        self.ref, self.seed, self.batch_size = ref, seed, batch_size
         #: batches of a training epoch; None: all that are whole
         self.steps_per_epoch: int | None = None
         self._sources: dict[str, Source] = {}
@@ -63,7 +67,7 @@ class DataModule(L.LightningDataModule):
                 training=training,
                 cache=self.machine.cache,
                 cache_limit_bytes=self.machine.cache_limit_bytes,
-                key=(role, self.options),
+                key=(role, self.ref.name, self.ref.options, _version(self.ref)),
             )
         return self._sources[key]
 
@@ -99,9 +103,22 @@ class DataModule(L.LightningDataModule):
             steps=self.steps_per_epoch if training else None,
         )
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """All of the batch but its draws, which the host turns into parameters: see `Augmenter`."""
+        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved._replace(draws=batch.draws)
+
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """On the device: augment in training, then float images in [0, 1]."""
-        if self.trainer is not None and self.trainer.training:
-            crop = not getattr(self.source("train", training=True), "crops", False)
+        if batch.draws.shape[1]:
+            crop = not self.source("train", training=True).crops
             return self.targets.augment(batch, Augmenter(self.recipe.augment, crop=crop))
         return batch._replace(images=to_float(batch.images))
+
+
+def _version(ref: DatasetRef) -> int | str | None:
+    """What stands for the code that reads the pixels: its file's VERSION, or a plug-in's source, which has none."""
+    if ref.version is not None:
+        return ref.version
+    file = getattr(sys.modules.get(ref.name.partition(":")[0]), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None

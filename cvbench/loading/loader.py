@@ -1,24 +1,29 @@
-"""`Loader`: batches in an order that is a pure function of (seed, epoch), resumable in mid-epoch, split over processes."""
+"""`Loader`: batches in an order that is a pure function of (seed, epoch), resumable, split over processes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from cvbench.data.base import DataError
 from cvbench.loading.draws import epoch_order, sample_keys, uniforms
 from cvbench.loading.geometry import DRAWS
 
 
 class Source(Protocol):
-    """Where a loader's batches come from. `in_memory`: fetching is slicing, so worker processes would only slow it."""
+    """Where a loader's batches come from.
+
+    in_memory: fetching is slicing, so worker processes would only slow it. crops: random crops are already cut.
+    """
 
     ids: Sequence[str]
     in_memory: bool
+    crops: bool
 
     def fetch(self, index: NDArray[np.int64], draws: NDArray[np.float32]) -> Any:
         """The batch of the samples at `index` (B,), with their draws (B, K)."""
@@ -28,8 +33,11 @@ class Source(Protocol):
 class Loader:
     """Batches of this process. Training shuffles, draws and drops the last incomplete batch; evaluation does neither.
 
-    batch_size: of this process; the global batch is `world` times that. Training rows of a global batch are dealt out
-    as [rank::world], so that any number of processes sees the same global batches. steps: fewer batches an epoch. State: {epoch, position}.
+    batch_size: of this process; the global batch is `world` times that. The rows of a global batch are dealt out as
+    [rank::world], so that any number of processes sees the same global batches. steps: fewer batches an epoch.
+
+    State: {epoch, position}, the next batch to hand out; an iterator that is left in mid-epoch is taken up there by the
+    next one.
     """
 
     # Lightning looks for these on a loader and would wrap it if they were missing.
@@ -94,20 +102,36 @@ class Loader:
                 yield self.source.fetch(index, draws)
             return
         # A worker fetches a whole batch; one sample at a time would send each through its own queue entry.
-        whole = _Whole(self.source)
-        yield from DataLoader(
-            whole,  # type: ignore[arg-type]
-            sampler=list(wanted),
+        batches: DataLoader[Any] = DataLoader(
+            _Whole(self.source),  # type: ignore[arg-type]
+            sampler=wanted,  # read as the workers need it
             batch_size=None,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else the workers' seeds would come from, and move on, the global one
         )
+        for batch in batches:
+            if isinstance(batch, _Unreadable):
+                raise DataError(batch.message)
+            yield batch
 
     def state_dict(self) -> dict[str, int]:
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
+        """Raises ValueError for a position that an epoch of this loader does not have."""
+        if state["position"] >= len(self):
+            raise ValueError(
+                f"Expected a position below the {len(self)} batches of an epoch, but got {state['position']}: "
+                "the state was saved with another batch size, number of processes or dataset"
+            )
         self.epoch, self.position = state["epoch"], state["position"]
+
+
+class _Unreadable(NamedTuple):
+    """Damaged data as a worker tells of it; raised there, it would come wrapped in a traceback that hides the file."""
+
+    message: str
 
 
 class _Whole:
@@ -120,4 +144,7 @@ class _Whole:
         return len(self.source.ids)
 
     def __getitem__(self, wanted: tuple[NDArray[np.int64], NDArray[np.float32]]) -> Any:
-        return self.source.fetch(*wanted)
+        try:
+            return self.source.fetch(*wanted)
+        except DataError as error:
+            return _Unreadable(str(error))

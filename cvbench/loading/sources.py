@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 
-from cvbench.data.base import DatasetInfo, Split
-from cvbench.loading.cache import Arrays, UnequalTargetsError, cache_key, cached
+from cvbench.data.base import DataError, DatasetInfo, Split
+from cvbench.loading.cache import Arrays, CacheError, UnequalTargetsError, cache_key, cached
 from cvbench.loading.geometry import crops_while_decoding, evaluation_geometry, random_geometry, resize
 from cvbench.loading.loader import Source
 from cvbench.loading.targets import Targets
 from cvbench.spec import Recipe
+
+#: raised when `FileSource.prepare`, or what it calls, makes other pixels of the same file
+PIXELS = 1
+
+_log = logging.getLogger(__name__)
 
 
 class ArraySource:
     """Slices whole batches out of uint8 arrays."""
 
     in_memory = True
+    crops = False
 
     def __init__(self, split: Split, arrays: Arrays, targets: type[Targets]) -> None:
         self.ids, self.arrays, self.targets = split.ids, arrays, targets
@@ -33,23 +41,39 @@ class ArraySource:
 
 
 class FileSource:
-    """Decodes each image when it is asked for; random crops are cut from the full-size picture."""
+    """Decodes each image when it is asked for; where `crops`, random crops are cut from the full-size picture."""
 
     in_memory = False
 
-    def __init__(self, split: Split, recipe: Recipe, targets: type[Targets], *, training: bool) -> None:
+    def __init__(
+        self, split: Split, info: DatasetInfo, recipe: Recipe, targets: type[Targets], *, training: bool
+    ) -> None:
         self.ids, self.split, self.recipe, self.targets, self.training = split.ids, split, recipe, targets, training
-        self.crops = training and crops_while_decoding(recipe.augment)
+        self.name, self.channels = info.name, info.channels
+        self.size = recipe.input_size or info.input_size
+        self.crops = training and crops_while_decoding(recipe, info.input_size)
 
     def prepare(self, index: int, draws: NDArray[np.float32] | None = None) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """One sample at the input size: image uint8 (h, w, C) and its prepared target."""
+        """One sample at the input size: image uint8 (h, w, C) and its prepared target. Raises DataError."""
         image, target = self.split[index]
         height, width = image.shape[:2]
         if self.crops and draws is not None:
             geometry = random_geometry(height, width, self.recipe, draws)
         else:
             geometry = evaluation_geometry(height, width, self.recipe)
-        return resize(image, geometry), self.targets.prepare(target, geometry, training=self.training)
+        image = resize(image, geometry)
+        expected = (*(self.size or geometry.size), self.channels)
+        if image.shape != expected:
+            raise DataError(
+                f"{self.name}: sample {self.ids[index]!r}: Expected an image of shape {expected}, but got "
+                f"{image.shape}; set recipe.input_size, or mend `channels` and `input_size` of the dataset's info"
+            )
+        if self.targets.whole_image and (np.shape(target), target.dtype) != ((height, width), np.uint8):
+            raise DataError(
+                f"{self.name}: sample {self.ids[index]!r}: Expected a uint8 mask of its image's size "
+                f"{(height, width)}, but got {target.dtype} {np.shape(target)}; mend the file, or the dataset's reading"
+            )
+        return image, self.targets.prepare(target, geometry, training=self.training)
 
     def fetch(self, index: NDArray[np.int64], draws: NDArray[np.float32]) -> Any:
         drawn: list[Any] = list(draws) if self.training else [None] * len(index)
@@ -73,27 +97,38 @@ def open_source(
 ) -> Source:
     """The fastest source that fits: published arrays, the decoded cache below the limit, else files.
 
-    key: what names this split's pixels besides their size (dataset options, revision, role).
-    Raises DataError for unreadable files, and OSError when the cache's disk is full.
+    All give the same pixels: the machine decides how fast they come, never what they are. A cache that cannot be
+    written costs speed only, and a line in the log.
+
+    key: what names this split's pixels besides what is known here (dataset name, options and version, role), JSON
+    values. Raises DataError for unreadable files.
     """
-    source = FileSource(split, recipe, targets, training=training)
+    source = FileSource(split, info, recipe, targets, training=training)
     bulk = split.bulk()
     if bulk is not None and recipe.input_size in (None, bulk[0].shape[1:3]) and recipe.resize == "stretch":
         return ArraySource(split, Arrays(*bulk), targets)
-    size = recipe.input_size or info.input_size
-    if source.crops or size is None or len(split) * size[0] * size[1] * info.channels > cache_limit_bytes:
+    if source.crops or source.size is None or len(split) * _sample_bytes(source) > cache_limit_bytes:
         return source
-    whole = (
+    facts = (
         *key,
         info.revision,
         dict(info.protocol),
-        size,
+        source.size,
         recipe.resize,
         recipe.crop_fraction,
         training,
         targets.__name__,
+        PIXELS,
+        PIL.__version__,  # decodes and resizes
     )
     try:
-        return ArraySource(split, cached(cache / info.name / cache_key(*whole), len(split), source.prepare), targets)
+        return ArraySource(split, cached(cache / info.name / cache_key(*facts), len(split), source.prepare), targets)
     except UnequalTargetsError:
         return source
+    except CacheError as error:
+        _log.warning("%s: decoding anew in every epoch, because the cache cannot be used: %s", info.name, error)
+        return source
+
+
+def _sample_bytes(source: FileSource) -> int:
+    return sum(array.nbytes for array in source.prepare(0))

@@ -41,7 +41,7 @@ class Targets(Protocol):
 class Labels:
     """A class index an image."""
 
-    whole_image = False
+    whole_image: ClassVar[bool] = False
 
     @staticmethod
     def prepare(target: Any, geometry: Geometry, *, training: bool) -> NDArray[np.int64]:
@@ -62,17 +62,15 @@ class Labels:
 class Masks:
     """A class index a pixel; evaluation keeps the scoring size, training the input size."""
 
-    whole_image = True
+    whole_image: ClassVar[bool] = True
 
     @staticmethod
     def prepare(target: Any, geometry: Geometry, *, training: bool) -> NDArray[np.uint8]:
-        mask = np.asarray(target, dtype=np.uint8)
+        mask: NDArray[np.uint8] = target
         if not training:
             return mask
-        left, top, right, bottom = geometry.box
         picture = Image.fromarray(mask)
-        resized = picture.resize(geometry.size[::-1], Image.Resampling.NEAREST, box=(left, top, right, bottom))
-        return np.asarray(resized)
+        return np.asarray(picture.resize(geometry.size[::-1], Image.Resampling.NEAREST, box=geometry.box))
 
     @staticmethod
     def batch(

@@ -30,9 +30,8 @@ class Evidence(Metric):
 
     def update(self, index: Tensor, values: Mapping[str, Tensor]) -> None:
         """index int64 (B,): positions in the split. values: (B, ...) for rows, the batch's total for sums."""
-        self.rows_index.append(index)
-        for name in self.per_sample:
-            getattr(self, f"rows_{name}").append(values[name])
+        for name, rows in {"index": index, **{name: values[name] for name in self.per_sample}}.items():
+            getattr(self, f"rows_{name}").append(rows)
         for name in self.summed:
             setattr(self, f"sum_{name}", getattr(self, f"sum_{name}") + values[name])
 
@@ -41,7 +40,7 @@ class Evidence(Metric):
 
         A sample that two processes saw counts once. Raises RuntimeError where that would leave a sum wrong.
         """
-        index = dim_zero_cat(self.rows_index).cpu().numpy()
+        index = self._gathered("index")
         unique, first = np.unique(index, return_index=True)
         if self.summed and len(unique) != len(index):
             raise RuntimeError(
@@ -49,7 +48,12 @@ class Evidence(Metric):
             )
         found: dict[str, NDArray[np.generic]] = {"index": unique}
         for name in self.per_sample:
-            found[name] = dim_zero_cat(getattr(self, f"rows_{name}")).cpu().numpy()[first]
+            found[name] = self._gathered(name)[first]
         for name in self.summed:
             found[name] = getattr(self, f"sum_{name}").cpu().numpy()
         return found
+
+    def _gathered(self, name: str) -> NDArray[np.generic]:
+        # A list of batches, or one tensor once the processes' lists have been merged.
+        rows: NDArray[np.generic] = dim_zero_cat(getattr(self, f"rows_{name}")).cpu().numpy()
+        return rows

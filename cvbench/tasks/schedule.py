@@ -35,33 +35,51 @@ def build_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
 def learning_rate(recipe: Recipe, total_steps: int) -> Callable[[int], float]:
     """step (from 0) -> factor of recipe.lr, in [0, 1].
 
-    cosine: Loshchilov & Hutter 2017, without restarts, to 0. poly: (1 - t) ** power, as DeepLab. step: times gamma at each
-    milestone. one_cycle: Smith 2018 as in PyTorch: from lr/25 up for `warmup` of the steps, down to lr/250,000, both as cosines.
-    Others: `warmup` rises linearly before the schedule starts.
+    With t the share of the steps after warm-up, from 0 before the first to 1 after the last:
+    cosine: (1 + cos(pi t)) / 2 (Loshchilov & Hutter 2017, without restarts). poly: (1 - t) ** power (DeepLab).
+    step: times gamma at each milestone, a share of all steps. Before these, `warmup` rises linearly to 1.
+    one_cycle: as PyTorch's (Smith 2018), momentum left alone: from 1/25 to 1 in the first `warmup` of the steps, then
+    down to 1/250,000 at the last one, both as half a cosine.
     """
-    share = recipe.warmup if recipe.warmup is not None else (0.3 if recipe.schedule == "one_cycle" else 0.0)
-    rising = round(share * total_steps)
+    if recipe.schedule == "one_cycle":
+        return _one_cycle(0.3 if recipe.warmup is None else recipe.warmup, total_steps)
+    rising = round((recipe.warmup or 0.0) * total_steps)
     falling = max(1, total_steps - rising)
-
-    def between(start: float, end: float, t: float) -> float:
-        return end + (start - end) * (1 + math.cos(math.pi * t)) / 2
-
-    shapes: dict[str, Callable[[float], float]] = {
-        "constant": lambda t: 1.0,
-        "cosine": lambda t: between(1.0, 0.0, t),
-        "poly": lambda t: (1 - t) ** recipe.power,
-        "step": lambda t: recipe.gamma ** sum(t >= milestone for milestone in recipe.milestones),
-        "one_cycle": lambda t: between(1.0, 1 / 250_000, t),
-    }
-    shape = shapes[recipe.schedule]
 
     def factor(step: int) -> float:
         if step < rising:
-            return between(1 / 25, 1.0, step / rising) if recipe.schedule == "one_cycle" else (step + 1) / rising
-        return shape(min(1.0, (step - rising) / falling))
+            return (step + 1) / rising
+        t = min(1.0, (step - rising) / falling)
+        match recipe.schedule:
+            case "cosine":
+                return _half_cosine(1.0, 0.0, t)
+            case "poly":
+                return float((1 - t) ** recipe.power)
+            case "step":
+                return float(recipe.gamma ** sum(step / total_steps >= milestone for milestone in recipe.milestones))
+            case _:
+                return 1.0
 
     return factor
 
 
+def _one_cycle(share: float, total_steps: int) -> Callable[[int], float]:
+    last = max(1, total_steps - 1)
+    # PyTorch's count: the peak is the last step of the first phase, and need not be a whole number.
+    peak = min(max(share * total_steps - 1, 0.0), last)
+
+    def factor(step: int) -> float:
+        if step < peak:
+            return _half_cosine(1 / 25, 1.0, step / peak)
+        return _half_cosine(1.0, 1 / 250_000, min(1.0, (step - peak) / (last - peak)) if peak < last else 0.0)
+
+    return factor
+
+
+def _half_cosine(start: float, end: float, t: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * t)) / 2
+
+
 def build_schedule(optimiser: Optimizer, recipe: Recipe, total_steps: int) -> LambdaLR:
+    """The recipe's schedule; to be stepped after every optimiser step."""
     return LambdaLR(optimiser, learning_rate(recipe, total_steps))

@@ -185,7 +185,8 @@ def test_other_names_are_refused(tmp_path: Path, name: bytes):
 def test_an_array_that_lies_about_its_size(tmp_path: Path):
     fake10(tmp_path, "py")
     pixels, labels = records(0, 10)
-    content = python_pickle(pixels, labels, b"labels").replace(b"(K\x01K\x28M\x00\x0c", b"(K\x01K\x29M\x00\x0c")
+    content = python_pickle(pixels, [*labels, 0], b"labels")
+    content = content.replace(b"(K\x01K\x28M\x00\x0c", b"(K\x01K\x29M\x00\x0c")  # 41 rows for 40
     (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(content)
     with pytest.raises(DataError, match=r"data_batch_1: .*shape \(41, 3072\)"):
         cifar10.build(tmp_path)

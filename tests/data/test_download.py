@@ -73,6 +73,7 @@ def test_plain_files(tmp_path: Path, fake_mnist: dict[str, bytes]):
     assert {path.name: path.read_bytes() for path in raw.iterdir()} == fake_mnist
     for name, content in fake_mnist.items():
         assert [step for step in seen if step[0] == name][-1] == (name, len(content), len(content))
+    assert all(0 < done <= total for _, done, total in seen)
     assert len(mnist.build(root).splits["test"]) == 5
 
 

@@ -115,7 +115,11 @@ def test_missing_file(tmp_path: Path):
         read_image(tmp_path / "none.png")
 
 
-def test_postscript_is_never_given_to_ghostscript(tmp_path: Path):
+def test_formats_outside_the_list_are_refused_whatever_the_name(tmp_path: Path):
+    # PostScript is the one that matters (Pillow hands it to Ghostscript), PCX the one that Pillow reads by itself.
+    Image.fromarray(GRADIENT).save(tmp_path / "a.png", format="PCX")
+    with pytest.raises(DataError, match="no image"):
+        read_image(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
     with pytest.raises(DataError, match="no image"):
         read_image(tmp_path / "a.png")

@@ -69,6 +69,7 @@ def test_val_plays_test_where_there_is_no_test(tmp_path: Path):
         f"valid/{label}/img{number}.png" for label in ("cat", "dog") for number in range(5)
     }
     assert built.info.protocol["roles"]["test"] == "given val"
+    assert built.info.split_sizes["train"] + built.info.split_sizes["val"] == 100
 
 
 def test_evaluation_only(tmp_path: Path):

@@ -162,6 +162,13 @@ def test_a_folder_that_is_no_class(tmp_path: Path, name: str):
         imagenet.build(tmp_path)
 
 
+def test_a_folder_that_is_no_wnid_without_devkit(tmp_path: Path):
+    train(tmp_path, [WNIDS[0], "thumbnails"])
+    picture(tmp_path / "imagenet" / "val" / WNIDS[0] / "ILSVRC2012_val_00000001.JPEG")
+    with pytest.raises(DataError, match="train/thumbnails: expected a wnid"):
+        imagenet.build(tmp_path, classes=2)
+
+
 def test_more_images_than_answers(tmp_path: Path):
     flat_val(tmp_path, [1, 2, 3])
     devkit(tmp_path / "imagenet" / "ILSVRC2012_devkit_t12", [1, 2])

@@ -120,7 +120,8 @@ def test_the_content_hash_follows_pixels_targets_and_ids_and_not_storage() -> No
     images, labels = np.stack([image(0), image(1)]), np.array([0, 1])
     listed = report(test=[Sample(images[0], 0), Sample(images[1], 1)])
     arrays = report(test=ArraySplit(["000", "001"], images, labels))
-    assert listed.content_sha256 == arrays.content_sha256
+    numpy_labels = report(test=[Sample(images[0], np.int64(0)), Sample(images[1], np.int32(1))])
+    assert listed.content_sha256 == arrays.content_sha256 == numpy_labels.content_sha256
     changed = images.copy()
     changed[1, 2, 3, 0] ^= 1
     others = [
@@ -128,8 +129,9 @@ def test_the_content_hash_follows_pixels_targets_and_ids_and_not_storage() -> No
         report(test=ArraySplit(["000", "001"], images, labels[::-1])),
         report(test=ArraySplit(["000", "002"], images, labels)),
         report(test=[Sample(images[0], 0), DataError("gone")]),
+        report(test=[Sample(images[0], 0)]),
     ]
-    assert len({listed.content_sha256, *(other.content_sha256 for other in others)}) == 5
+    assert len({listed.content_sha256, *(other.content_sha256 for other in others)}) == 6
 
 
 def test_progress_is_told_of_every_sample() -> None:

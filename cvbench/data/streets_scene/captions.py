@@ -162,8 +162,8 @@ def _people(facts: _Facts) -> str:
             f"nobody walks or cycles here, and {_counted(len(facts.vehicles()), 'vehicle')} can be seen {facts.when()}"
         )
     parts = [f"{_single(person)} {facts.place(person)}" for person in people[:3]]
-    more = f" and {len(people) - 3} more" if len(people) > 3 else ""
-    return f"we see {_joined(parts)}{more} {facts.when()}"
+    more = [f"{NUMBERS[min(len(people) - 3, 12)]} more"] if len(people) > 3 else []
+    return f"we see {_joined(parts + more)} {facts.when()}"
 
 
 def _vehicles(facts: _Facts) -> str:

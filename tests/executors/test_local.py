@@ -1,0 +1,196 @@
+"""Suites on real worker processes: failures that cost one run only, killed workers, two processes, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cvbench.events import Event
+from cvbench.executors.local import execute, resources
+from cvbench.machine import Machine
+from cvbench.plan import plan
+from cvbench.spec import RunSpec
+from cvbench.store import Store
+from cvbench.suite import load_suite
+
+RECIPE = {"epochs": 1, "batch_size": 64, "lr": 3e-3}
+
+PLUGIN = '''
+"""Models that misbehave."""
+import os, signal
+from torch import nn
+
+def raises(info):
+    raise ArithmeticError("this model cannot be built <b>at all</b>")
+
+class Dies(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Linear(1, 1)
+    def forward(self, images):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def dies(info):
+    return Dies()
+'''
+
+
+def suite(folder: Path, **changes: Any) -> list[RunSpec]:
+    benchmark = {"task": "classification", "datasets": ["digits"], "models": ["linear"], "recipe": RECIPE} | changes
+    file = folder / "small.yaml"
+    file.write_text(json.dumps(benchmark))
+    return plan(load_suite([file]))
+
+
+def machine(folder: Path, **changes: Any) -> Machine:
+    return Machine(**{"accelerator": "cpu", "threads": 1, "jobs": 1, "cache": folder / "cache", "data_root": folder} | changes)
+
+
+def photos(folder: Path) -> None:
+    """A generated class folder: two classes of 8x8 pictures in train, val and test."""
+    draws = np.random.default_rng(0)
+    for role, count in {"train": 12, "val": 4, "test": 5}.items():
+        for name, base in {"dark": 40, "light": 200}.items():
+            (folder / role / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = draws.integers(base - 30, base + 30, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / role / name / f"{index}.png")
+
+
+def test_failing_runs_cost_themselves_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that raises, a process that is killed, a truncated image: the others finish, in the same suite."""
+    (tmp_path / "misbehaving.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    photos(tmp_path / "photos")
+    photos(tmp_path / "damaged")
+    damaged = tmp_path / "damaged" / "test" / "dark" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    runs = suite(
+        tmp_path,
+        datasets=[{"name": "folder", "options": {"path": "photos"}}, {"name": "folder", "options": {"path": "damaged"}}],
+        models=["misbehaving:raises", "misbehaving:dies", "linear"],
+        recipe=RECIPE | {"input_size": [8, 8]},
+    )  # fmt: skip
+    events: list[Event] = []
+    store = Store(tmp_path / "runs")
+    outcomes = execute(runs, store, machine(tmp_path), on_event=events.append)
+    assert [run.model.name for run in outcomes.done] == ["linear"]
+    reasons = {
+        (run.dataset.options["path"], run.model.name): (failure.kind, failure.message)
+        for run, failure in outcomes.failed
+    }
+    assert reasons["photos", "misbehaving:raises"] == ("ArithmeticError", "this model cannot be built <b>at all</b>")
+    assert reasons["photos", "misbehaving:dies"][0] == "killed"
+    assert "signal 9" in reasons["photos", "misbehaving:dies"][1]
+    kind, message = reasons["damaged", "linear"]
+    assert kind == "DataError"
+    assert "3.png" in message
+    assert {event.kind for event in events} >= {"start", "done", "failed"}
+    for run, _ in outcomes.failed:
+        assert store.failure(run) is not None
+        assert store.record(run) is None
+
+    again = execute(runs, store, machine(tmp_path), rerun="failed")
+    assert len(again.failed) == 5
+    assert len(again.skipped) == 1
+
+
+def test_what_is_done_is_not_repeated(tmp_path: Path) -> None:
+    runs = suite(tmp_path)
+    store = Store(tmp_path / "runs")
+    assert len(execute(runs, store, machine(tmp_path)).done) == 1
+    record = store.folder(runs[0]) / "record.json"
+    before = record.read_bytes()
+    assert execute(runs, store, machine(tmp_path)).skipped == runs
+    assert record.read_bytes() == before
+    assert len(execute(runs, store, machine(tmp_path), rerun="all").done) == 1
+    assert record.read_bytes() != before  # another start time at least
+
+
+def test_evaluation_on_two_processes_equals_one(tmp_path: Path) -> None:
+    """One checkpoint, an uneven test split (453 digits; 7 scenes), 1 and 2 real processes: the same evidence and scores."""
+    streets = {"name": "streets", "options": {"height": 48, "width": 64, "train": 16, "val": 5, "test": 7}}
+    segnet = {"name": "segnet", "options": {"width": 4, "depth": 2}}
+    store = Store(tmp_path / "runs")
+    (trained,) = suite(
+        tmp_path, task="segmentation", datasets=[streets], models=[segnet], recipe=RECIPE | {"batch_size": 4}
+    )
+    assert len(execute([trained], store, machine(tmp_path)).done) == 1
+    weights = str(store.folder(trained) / "model.pt")
+    (spec,) = suite(
+        tmp_path,
+        task="segmentation",
+        mode="evaluate",
+        datasets=[streets],
+        models=[segnet | {"weights": weights}],
+        recipe={"batch_size": 4},
+    )
+    one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
+    assert len(execute([spec], one, machine(tmp_path)).done) == 1
+    outcomes = execute([spec], two, machine(tmp_path, devices=2))
+    assert outcomes.failed == []
+    first, second = one.record(spec), two.record(spec)
+    assert first is not None
+    assert second is not None
+    assert second.execution.devices == 2
+    assert first.samples == second.samples == {"test": 7}
+    assert first.metrics == second.metrics
+    for name in ("intersection", "truth", "prediction", "confusion", "ids"):
+        with np.load(one.folder(spec) / "evidence.npz") as a, np.load(two.folder(spec) / "evidence.npz") as b:
+            assert np.array_equal(a[name], b[name])
+
+
+def test_a_distributed_run_that_fails_says_why(tmp_path: Path) -> None:
+    (spec,) = suite(tmp_path, recipe=RECIPE | {"lr": 1e30, "optimiser": "sgd", "schedule": "constant"})
+    outcomes = execute([spec], Store(tmp_path / "runs"), machine(tmp_path, devices=2))
+    ((_, failure),) = outcomes.failed
+    assert failure.kind == "LossIsNotFiniteError"
+    assert "at step" in failure.message
+
+
+def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None:
+    models = [{"name": "linear"}, {"name": "mlp", "recipe": {"epochs": 100_000}}]
+    runs = suite(tmp_path, models=models)
+    store = Store(tmp_path / "runs")
+    command = [sys.executable, "-m", "cvbench", "run", str(tmp_path / "small.yaml"), "--store", str(store.root),
+               "--data-root", str(tmp_path), "--cache", str(tmp_path / "cache"), "--jobs", "1"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    curves = store.folder(runs[1]) / "log.txt"
+    while not (store.record(runs[0]) and curves.exists()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert store.record(runs[0]) is not None
+    assert store.record(runs[1]) is None
+    assert store.state(runs[1], None) == "missing"
+    assert not _children_of(process.pid)
+
+
+def _children_of(pid: int) -> list[str]:
+    return [path for path in os.listdir("/proc") if path.isdecimal() and _parent(path) == pid]
+
+
+def _parent(pid: str) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return -1
+
+
+def test_resources_follow_from_the_plan_alone() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert resources(Machine(accelerator="cpu"), 1) == (1, cores)
+    assert resources(Machine(accelerator="cpu", jobs=2, threads=3), 10) == (2, 3)
+    assert resources(Machine(accelerator="cuda"), 10)[0] == 1

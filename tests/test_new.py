@@ -1,0 +1,138 @@
+"""`cvbench new`: folders as people have them, and the files that come of them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cvbench.cli import main
+from cvbench.data.base import DataError
+from cvbench.new import compose, look
+from cvbench.plan import plan
+from cvbench.suite import load_suite
+
+
+def picture(path: Path, value: int = 0, size: tuple[int, int] = (48, 60), mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, 3) if mode == "RGB" else size, value, np.uint8)).save(path)
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    for role, count in (("train", 12), ("test", 3)):
+        for name in ("cat", "dog"):
+            for index in range(count):
+                picture(tmp_path / "pets" / role / name / f"{name}{index}.png", index)
+    return tmp_path / "pets"
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    for index in range(20):
+        picture(tmp_path / "scenes" / "images" / f"s{index:02d}.png", index, (300, 400))
+        mask = np.full((300, 400), index % 3, np.uint8)
+        mask[:5] = 255
+        path = tmp_path / "scenes" / "masks" / f"s{index:02d}_mask.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(path)
+    return tmp_path / "scenes"
+
+
+def test_class_folders_give_a_benchmark_that_plan_accepts(classes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pets.yaml"
+    found = look("classification", classes)
+    assert found.classes == ("cat", "dog")
+    assert found.splits["test"] == 6
+    assert found.splits["train"] + found.splits["val"] == 24
+    assert found.size == (48, 64)  # 48x60 in steps of 16
+    out.write_text(compose("classification", found, out))
+    runs = plan(load_suite([out]))
+    assert len(runs) == 9
+    assert {run.dataset.options["path"] for run in runs} == {str(classes)}
+    assert runs[0].recipe.input_size == (48, 64)
+
+
+def test_masks_give_classes_void_and_ending(masks: Path, tmp_path: Path) -> None:
+    found = look("segmentation", masks)
+    assert found.options["mask_ending"] == "_mask"
+    assert found.options["classes"] == ["class 0", "class 1", "class 2"]
+    assert found.options["void"] == 255
+    assert sum(found.splits.values()) == 20
+    assert found.size == (224, 288)  # 300x400 at 224 rows, in steps of 32
+    out = tmp_path / "scenes.yaml"
+    out.write_text(compose("segmentation", found, out))
+    runs = plan(load_suite([out]))
+    assert {run.model.name for run in runs} == {"fcn", "unet", "segnet"}
+    assert runs[0].recipe.class_weights == "median_frequency"
+
+
+def test_the_folder_of_the_images_will_do_too(masks: Path) -> None:
+    assert look("segmentation", masks / "images") == look("segmentation", masks)
+
+
+def test_class_names_from_a_file(masks: Path) -> None:
+    (masks / "classes.txt").write_text("road\nsky\ntree\n")
+    found = look("segmentation", masks)
+    assert found.classes == ("road", "sky", "tree")
+    assert "classes" not in found.options
+    assert not found.remarks
+
+
+def test_painted_masks_need_a_table_of_colours(tmp_path: Path) -> None:
+    for index in range(30):
+        picture(tmp_path / "images" / f"{index}.png")
+        picture(tmp_path / "labels" / f"{index}.png", 200)
+    with pytest.raises(DataError, match=r"\(200, 200, 200\).*colours\.csv.*name, r, g, b"):
+        look("segmentation", tmp_path)
+    (tmp_path / "colours.csv").write_text("name,r,g,b\nroad,200,200,200\n")
+    found = look("segmentation", tmp_path)
+    assert found.options["colours"] == "colours.csv"
+    assert found.classes == ("road",)
+
+
+@pytest.mark.parametrize(
+    ("task", "folder", "message"),
+    [
+        ("segmentation", "pets", "a folder of images"),
+        ("segmentaton", "pets", "did you mean 'segmentation'"),
+        ("classification", "nowhere", "no such folder"),
+        ("classification", "empty", "two classes or more"),
+    ],
+)
+def test_what_does_not_fit_is_said(classes: Path, tmp_path: Path, task: str, folder: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=message):
+        look(task, tmp_path / folder)
+
+
+def test_it_asks_for_what_is_not_given(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"classification\n{classes}\n\n"))
+    assert main(["new"]) == 0
+    out, err = capsys.readouterr()
+    assert "Wrote benchmarks/pets.yaml" in out
+    assert "Task (classification or segmentation): Folder of the images: " in err
+    assert len(plan(load_suite(["benchmarks/pets.yaml"]))) == 9
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 2), ("\n", 2), ("", 2), ("y\n", 0)])
+def test_it_never_overwrites_without_asking(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    out = tmp_path / "mine.yaml"
+    out.write_text("# mine\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    assert main(["new", "--task", "classification", "--images", str(classes), "--out", str(out)]) == code
+    assert (out.read_text() == "# mine\n") == (code != 0)
+
+
+def test_nobody_there_to_answer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["new"]) == 2
+    assert "give --task" in capsys.readouterr().err
