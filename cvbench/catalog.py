@@ -12,12 +12,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cvbench import declaration
 from cvbench.declaration import Option
 from cvbench.entry import Entry, UnknownNameError, nearest
 from cvbench.shipped import benchmark_entries
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 __all__ = ["KINDS", "Entry", "UnknownNameError", "complete", "entries", "find", "metrics", "nearest"]
 
@@ -88,11 +91,16 @@ def complete(entry: Entry, given: Mapping[str, Any]) -> tuple[dict[str, Any], di
 
 def _typed(option: Option, value: Any) -> Any:
     """The value as JSON has it, of the option's type. Raises ValidationError where it is of another."""
+    adapter = _adapter(option.annotation)
+    # JSON's strict mode takes a list for a tuple and 1 for 1.0, and nothing else that is not of the type.
+    return adapter.dump_python(adapter.validate_json(json.dumps(value), strict=True), mode="json")
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    # JSON's strict mode takes a list for a tuple and 1 for 1.0, and nothing else that is not of the type.
-    adapter: TypeAdapter[Any] = TypeAdapter(option.annotation)
-    return adapter.dump_python(adapter.validate_json(json.dumps(value), strict=True), mode="json")
+    return TypeAdapter(annotation)
 
 
 @cache

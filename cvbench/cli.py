@@ -78,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )  # `my_models.py` here is `my_models:build` in a benchmark; last, so it hides nothing
     try:
         code = app(sys.argv[1:] if argv is None else list(argv))
+        sys.stdout.flush()
     except CycloptsError as error:
         return _mistake(f"{error}\nSee `cvbench --help`.")
     except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:

@@ -44,6 +44,7 @@ def _put(data: dict[str, Any], path: str, value: Any) -> Loc:
     rest = path
     while rest:
         done = path[: len(path) - len(rest)].rstrip(".")
+        key: str | int
         if isinstance(here, list):
             key, rest = _item(here, rest)
         elif isinstance(here, dict):

@@ -57,7 +57,7 @@ class Store:
         return self.root / slug(run.dataset.name) / slug(run.model.name) / run.run_id
 
     def record(self, run: RunSpec) -> Record | None:
-        """The run's record, or None. Raises ValueError when the file is there but cannot be read, or is another run's."""
+        """The run's record, or None. Raises ValueError when the file cannot be read, or is another run's."""
         path = self.folder(run) / "record.json"
         if not path.is_file():
             return None

@@ -71,9 +71,8 @@ def read_yaml(path: Path) -> Document:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        rule = (
-            f"Expected UTF-8 text, but byte {error.start} is {error.object[error.start]:#04x}; save the file as UTF-8"
-        )
+        byte = f"byte {error.start} is {error.object[error.start]:#04x}"
+        rule = f"cannot be read: Expected UTF-8 text, but {byte}; save it as UTF-8"
         line = error.object[: error.start].count(b"\n") + 1
         raise SpecError([Problem(str(path), line, rule)]) from error
     except OSError as error:
@@ -146,9 +145,8 @@ class _Reader:
         for key_node, value_node in node.value:
             key = key_node.value
             if key_node.id != "scalar" or str(key_node.tag) == _TAG + "merge":
-                self.problem(
-                    key_node, "Expected a plain key, but got " + ("`<<`" if key == "<<" else "a list or mapping")
-                )
+                got = "`<<`" if key == "<<" else "a list or mapping"
+                self.problem(key_node, f"Expected a plain key, but got {got}")
                 continue
             place = (*loc, key)
             if key in plain:

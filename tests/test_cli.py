@@ -77,6 +77,8 @@ def test_help_of_each_verb_fits_a_terminal(cvbench: Callable[..., Result], verb:
     assert result.code == 0
     assert result.out.startswith(f"Usage: cvbench {verb}")
     assert max(map(len, result.out.splitlines())) <= 80
+    entries = [line for line in result.out.splitlines() if re.match(r" {1,5}\S", line)]
+    assert all(re.match(r"  (-|\w+:)", line) for line in entries), entries  # what goes on is indented further
 
 
 def test_version(cvbench: Callable[..., Result]) -> None:
@@ -274,16 +276,19 @@ def test_the_public_names_are_there_and_lazy() -> None:
 
 
 def test_nobody_reading_on_is_no_error(tmp_path: Path) -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m cvbench list models | head -n 1",
-        shell=True,
-        cwd=REPOSITORY,
-        capture_output=True,
+    with subprocess.Popen(
+        [sys.executable, "-m", "cvbench", "list", "models"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-    )
-    assert done.stdout.startswith("name")
-    assert done.stderr == ""
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 0
 
 
 def test_run_to_a_board_with_a_failure_then_keep_then_publish_and_check(cvbench: Callable[..., Result]) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cvbench.cli import main
 from cvbench.data.base import DataError
-from cvbench.new import compose, look
+from cvbench.new import compose, look, write
 from cvbench.plan import plan
 from cvbench.suite import load_suite
 
@@ -130,6 +130,14 @@ def test_it_never_overwrites_without_asking(
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     assert main(["new", "--task", "classification", "--images", str(classes), "--out", str(out)]) == code
     assert (out.read_text() == "# mine\n") == (code != 0)
+
+
+def test_nor_does_the_function(classes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.yaml"
+    found = look("classification", classes)
+    write("classification", found, out)
+    with pytest.raises(FileExistsError):
+        write("classification", found, out)
 
 
 def test_nobody_there_to_answer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

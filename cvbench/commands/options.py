@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from rich.console import Console
 
 from cvbench.machine import Accelerator, Machine, Tracker, load_machine, parse_bytes
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cvbench.spec import RunSpec
 
 DEFAULT_STORE = Path("runs")
@@ -102,12 +101,15 @@ def _names(run: RunSpec) -> tuple[str, ...]:
     return name, f"{run.benchmark}/{name}", run.name, run.run_id
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console that colours on terminals only (and never under NO_COLOR), and does not cut lines of a file or pipe."""
-    from rich.console import Console
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would end the process; `cli.main` knows what to do
 
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else 240, highlight=False, soft_wrap=not stream.isatty())
+
+def console() -> Console:
+    """Stdout, coloured on terminals only (and never under NO_COLOR); lines of a file or pipe are not cut."""
+    wide = not sys.stdout.isatty()
+    return _Output(file=sys.stdout, width=240 if wide else None, highlight=False, soft_wrap=wide)
 
 
 def print_json(value: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -121,8 +120,12 @@ class Task(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self._check_losses()
-        losses, self._epoch_losses = self._epoch_losses, []
-        row = {"epoch": self.current_epoch + 1, "step": self.global_step, "train/loss": _mean(losses)}
+        mean = torch.stack(self._epoch_losses).double().mean()
+        self._epoch_losses = []
+        # Each process has seen its share of every global batch, all of one size: the mean of means is the mean.
+        loss = float(self.trainer.strategy.reduce(mean, reduce_op="mean"))
+        self.log("train/loss", loss)
+        row = {"epoch": self.current_epoch + 1, "step": self.global_step, "train/loss": loss}
         if self.curves and self.curves[-1]["epoch"] == row["epoch"]:
             self.curves[-1].update(row)
         else:
@@ -173,7 +176,3 @@ class Task(L.LightningModule):
         optimiser = build_optimiser(self.model, self.recipe)
         schedule = build_schedule(optimiser, self.recipe, self.total_steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _mean(losses: list[Tensor]) -> float:
-    return float(torch.stack(losses).double().mean()) if losses else math.nan

@@ -16,7 +16,7 @@ from scipy import ndimage
 from cvbench.data import streets
 from cvbench.data.base import DataError, Dataset
 from cvbench.data.streets_scene.captions import NUMBERS, PLURALS
-from cvbench.data.streets_scene.compose import draw
+from cvbench.data.streets_scene.compose import Drawn, draw
 from cvbench.data.streets_scene.things import COLOURS
 
 ROOT = Path("unused")
@@ -26,6 +26,12 @@ COUNT = 160
 @pytest.fixture(scope="module")
 def scenes() -> list[streets.Scene]:
     return [streets.scene(0, index) for index in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def drawings() -> list[Drawn]:
+    """The same scenes with the facts behind their labels."""
+    return [draw(0, "train", index, 96, 128) for index in range(COUNT)]
 
 
 def fingerprint(scene: streets.Scene) -> str:
@@ -156,11 +162,12 @@ def test_captions_count_what_the_boxes_show(scenes: list[streets.Scene]) -> None
     assert checked > COUNT
 
 
-def test_captions_say_the_kinds_colours_light_weather_and_places_of_the_scene(scenes: list[streets.Scene]) -> None:
+def test_captions_say_the_kinds_colours_light_weather_and_places_of_the_scene(
+    scenes: list[streets.Scene], drawings: list[Drawn]
+) -> None:
     weather_words = {"clear": "clear", "rain": "rain", "fog": "fog", "snow": "snow"}
     light_words = {"day": r"\bday\b", "dusk": r"\bdusk\b|\bevening\b", "night": r"\bnight\b"}
-    for index, scene in enumerate(scenes):
-        drawn = draw(0, "train", index, 96, 128)
+    for scene, drawn in zip(scenes, drawings, strict=True):
         kinds = Counter(thing.kind for thing in drawn.seen)
         coloured = Counter((thing.kind, thing.colour) for thing in drawn.seen)
         text = " ".join(scene.captions).lower()
@@ -183,11 +190,10 @@ def test_captions_say_the_kinds_colours_light_weather_and_places_of_the_scene(sc
                 assert nearest.box[3] == max(thing.box[3] for thing in drawn.seen)
 
 
-def test_things_show_the_colour_by_which_they_are_called() -> None:
+def test_things_show_the_colour_by_which_they_are_called(drawings: list[Drawn]) -> None:
     # Blue by day is bluer than it is red or green, whatever is drawn around it; nothing else of a thing is.
     seen: Counter[str] = Counter()
-    for index in range(COUNT):
-        drawn = draw(0, "train", index, 96, 128)
+    for index, drawn in enumerate(drawings):
         if (drawn.light, drawn.weather) != ("day", "clear") or streets.SCENES[drawn.label] == "tunnel":
             continue
         for thing in drawn.seen:
@@ -199,9 +205,8 @@ def test_things_show_the_colour_by_which_they_are_called() -> None:
     assert {"car", "pedestrian", "cyclist"} <= set(seen)
 
 
-def test_every_kind_of_thing_appears() -> None:
-    kinds = {thing.kind for index in range(COUNT) for thing in draw(0, "train", index, 96, 128).seen}
-    assert kinds == set(PLURALS)
+def test_every_kind_of_thing_appears(drawings: list[Drawn]) -> None:
+    assert {thing.kind for drawn in drawings for thing in drawn.seen} == set(PLURALS)
 
 
 def test_no_caption_is_common(scenes: list[streets.Scene]) -> None:

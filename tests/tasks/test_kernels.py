@@ -152,6 +152,15 @@ def test_a_row_with_fewer_finite_logits_than_places() -> None:
     assert rows["true_log_probability"].tolist() == [-torch.inf]
 
 
+@pytest.mark.parametrize("pair", [(0, 1), (0, 4), (2, 3), (3, 4)])
+def test_a_tie_for_the_last_place_alone(pair: tuple[int, int]) -> None:
+    logits = torch.tensor([[-1.0, -2.0, -3.0, -4.0, -5.0, 6.0, 7.0, 8.0, 9.0]])
+    logits[0, list(pair)] = 1.0
+    rows = classification_rows(logits, torch.tensor([pair[1]]))
+    assert rows["top"].tolist() == [[8, 7, 6, 5, pair[0]]]
+    assert rows["true_rank"].tolist() == [5]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_rows_are_evidence_that_scores(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)

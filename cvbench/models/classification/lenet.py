@@ -5,7 +5,8 @@ Source: LeCun et al., "Gradient-Based Learning Applied to Document Recognition",
 
 0.95 % test error on MNIST in the paper. What differs: ReLU, max pooling without trainable coefficients, every map of
 the second convolution sees all six maps, a softmax layer for the radial basis functions; 61,706 parameters on 28×28
-grey images. The paper pads MNIST to 32×32 beforehand, here the first convolution pads by two. Kaiming initialisation.
+grey images. The paper pads MNIST to 32×32 beforehand, here the first convolution pads by two. PyTorch's own
+initialisation. Five epochs of AdamW (one cycle to 3e-3, batch 128) give 0.65 to 0.91 % over three seeds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Literal
 from torch import nn
 
 from cvbench.data.base import DatasetInfo
-from cvbench.models.initialise import kaiming
 from cvbench.models.normalise import Normalised
 
 VERSION = 1
@@ -65,7 +65,6 @@ def build(
         nn.Dropout(dropout),
         nn.Linear(hidden[1], info.num_classes),
     )
-    kaiming(network)
     return Normalised(network, info)
 
 

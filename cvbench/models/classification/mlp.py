@@ -4,7 +4,7 @@ Year: 2003
 Source: Simard, "Best Practices for Convolutional Neural Networks Applied to Visual Document Analysis", ICDAR 2003
 
 Their network of 800 hidden units, trained with cross entropy and without distortions, has 1.6 % test error on MNIST.
-ReLU instead of their sigmoids, Kaiming initialisation.
+ReLU instead of their sigmoids, PyTorch's own initialisation.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 from torch import nn
 
 from cvbench.data.base import DatasetInfo
-from cvbench.models.initialise import kaiming
 from cvbench.models.normalise import Normalised
 
 VERSION = 1
@@ -31,5 +30,4 @@ def build(info: DatasetInfo, *, hidden: tuple[int, ...] = (800,), dropout: float
         layers += [nn.Linear(size, units), nn.ReLU(inplace=True), nn.Dropout(dropout)]
         size = units
     network = nn.Sequential(*layers, nn.Linear(size, info.num_classes))
-    kaiming(network)
     return Normalised(network, info)

@@ -1,0 +1,112 @@
+"""Costs against torchvision's published counts, and clocks that must tick."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from cvbench import costs
+from cvbench.data.base import DatasetInfo
+from cvbench.models.normalise import Normalised
+
+OFF = torch.autocast("cpu", enabled=False)
+
+
+def info() -> DatasetInfo:
+    return DatasetInfo(
+        name="imagenet",
+        task="classification",
+        protocol={},
+        revision="0123456789ab",
+        classes=tuple(map(str, range(1000))),
+        split_sizes={},
+        licence="",
+        redistributable=False,
+        input_size=(224, 224),
+    )
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet50", "vit_b_16", "mobilenet_v3_small"])
+def test_parameters_and_macs_are_torchvisions(name: str) -> None:
+    weights = models.get_model_weights(name).DEFAULT
+    with torch.device("meta"):  # nothing is allocated, nothing is computed
+        model = Normalised(models.get_model(name, weights=None), info())
+    assert costs.parameters(model) == weights.meta["num_params"]
+    counted = costs.macs(model, (3, 224, 224))
+    assert counted is not None
+    assert counted / 1e9 == pytest.approx(weights.meta["_ops"], abs=0.0006)  # published with three decimals
+
+
+def test_counting_leaves_the_model_as_it_was() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    # 4 maps of 8x8 pixels, each from 3x3x3 pixels
+    assert costs.macs(model, (3, 10, 10)) == 4 * 64 * 27
+    assert model.training
+    for name, tensor in model.state_dict().items():
+        assert tensor.device.type == "cpu"
+        assert torch.equal(tensor, before[name])
+
+
+def test_heads_that_only_training_uses_cost_nothing() -> None:
+    network = nn.ModuleDict({"body": nn.Linear(4, 3), "aux": nn.Linear(4, 3)})
+    model = Normalised(network, info())
+    assert costs.parameters(model) == 2 * (4 * 3 + 3)
+    model.training_only = ("aux.",)
+    assert costs.parameters(model) == 4 * 3 + 3
+
+
+class DependsOnValues(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images[images > 0.5]
+
+
+def test_what_cannot_be_counted_is_none() -> None:
+    assert costs.macs(DependsOnValues(), (3, 8, 8)) is None
+
+
+class Sleeper(nn.Module):
+    """Takes a second the first time (as a lazily built model does), then 2 ms, every fourth time 20 ms."""
+
+    calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert not self.training
+        assert torch.is_inference_mode_enabled()
+        self.calls += 1
+        time.sleep(1.0 if self.calls == 1 else 0.02 if self.calls % 4 == 0 else 0.002)
+        return images
+
+
+def test_latency_is_of_warm_passes() -> None:
+    model = Sleeper().train()
+    p50, p95 = costs.latency(model, torch.zeros(1, 3, 4, 4), autocast=OFF, most=40)
+    assert model.calls == 41
+    assert 0.002 <= p50 < 0.02 <= p95 < 0.9
+
+
+def test_latency_stops_when_its_time_is_over_but_not_before_three_passes() -> None:
+    model = Sleeper()
+    costs.latency(model, torch.zeros(1, 3, 4, 4), autocast=OFF, seconds=0.0)
+    assert model.calls == 1 + 3
+
+
+def test_peak_memory_sees_what_was_there_and_is_gone() -> None:
+    size = 200 << 20
+    memory = costs.PeakMemory()
+    before = memory.read()
+    block = torch.ones(size, dtype=torch.uint8)
+    del block
+    assert size * 0.9 <= memory.read() - before <= size * 1.5
+
+
+@pytest.mark.skipif(not hasattr(costs, "Path") or not costs.Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+def test_peak_memory_forgets_earlier_runs_of_the_process() -> None:
+    block = torch.ones(300 << 20, dtype=torch.uint8)
+    high = costs.PeakMemory().read()
+    del block
+    assert costs.PeakMemory().read() < high - (250 << 20)
