@@ -8,7 +8,6 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-export CVBENCH_DATA ?= $(abspath ../shared/data)
 # One thread a test process: two of them run side by side.
 TEST_ENV := OMP_NUM_THREADS=1
 

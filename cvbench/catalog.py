@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cvbench import declaration
 from cvbench.declaration import Option
 from cvbench.entry import Entry, UnknownNameError, nearest
+from cvbench.rules import rule
 from cvbench.shipped import benchmark_entries
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def complete(entry: Entry, given: Mapping[str, Any]) -> tuple[dict[str, Any], di
         try:
             options[name] = _typed(entry.options[name], value)
         except ValidationError as error:
-            rules = dict.fromkeys(item["msg"].replace("Input should be", "Expected", 1) for item in error.errors())
+            rules = dict.fromkeys(rule(item) for item in error.errors())
             wrong[name] = f"option {name!r} of {entry.name}: {' or '.join(rules)}, but got {value!r}"
     for name, option in entry.options.items():
         if option.required and name not in given:

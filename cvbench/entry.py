@@ -71,8 +71,10 @@ class Entry:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'camvid'?`, or the whole list where nothing is near and it is short."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
+        best = difflib.SequenceMatcher(None, close[0], name).ratio()
+        close = difflib.get_close_matches(name, close, n=3, cutoff=max(0.5, best - 0.15))
         return "; did you mean " + " or ".join(repr(match) for match in close) + "?"
     return f"; known: {', '.join(known)}" if len(known) <= 20 else ""

@@ -26,7 +26,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from cvbench import catalog
-from cvbench.callbacks import OnEvent, Progress, StepSeeds, Throughput, derived_seed
+from cvbench.callbacks import OnEvent, Progress, StepSeeds, Throughput, ValidateLast, derived_seed
 from cvbench.costs import PeakMemory
 from cvbench.data.base import Dataset, DatasetInfo
 from cvbench.devices import Accelerator, check_precision, pick_accelerator
@@ -126,7 +126,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     timing = Throughput(length.steps_per_epoch * recipe.batch_size)
     progress = Progress(spec, length.epochs, length.steps, tell)
     trainer = build_trainer(spec, machine, accelerator, folder, length, validate,
-                            [StepSeeds(spec.seed), progress, timing, *([best] if best else [])])  # fmt: skip
+                            [StepSeeds(spec.seed), ValidateLast(), progress, timing, *([best] if best else [])])  # fmt: skip
     selected_epoch = None
     if train:
         trainer.fit(task, datamodule=data)

@@ -38,9 +38,13 @@ def override(document: Document, text: str) -> Problem | None:
 
 
 def _put(data: dict[str, Any], path: str, value: Any) -> Loc:
-    """Walks to the end of `path`, making mappings where there are none, sets the value, and says where that is."""
+    """Walks to the end of `path`, making mappings where there are none, and sets the value.
+
+    Returns where that is, or where the first mapping was made: all below it is the override's.
+    """
     here: Any = data
     loc: Loc = ()
+    made: Loc | None = None
     rest = path
     while rest:
         done = path[: len(path) - len(rest)].rstrip(".")
@@ -56,8 +60,9 @@ def _put(data: dict[str, Any], path: str, value: Any) -> Loc:
             here[key] = value
         elif isinstance(here, dict) and here.get(key) is None:
             here[key] = {}
+            made = made or loc
         here = here[key]
-    return loc
+    return made or loc
 
 
 def _item(items: list[Any], rest: str) -> tuple[int, str]:

@@ -32,9 +32,9 @@ def plan(suite: Suite) -> list[RunSpec]:
 
 
 def _runs(suite: Suite, benchmark: Benchmark) -> Iterator[RunSpec]:
-    primary, _ = catalog.metrics(benchmark.task)
     task_version = catalog.find("tasks", benchmark.task).version
     assert task_version is not None, f"tasks/{benchmark.task}.py has no literal VERSION"
+    primary, _ = catalog.metrics(benchmark.task)
     models = [(item, _model(benchmark, item)) for item in benchmark.models]
     for dataset in benchmark.datasets:
         dataset_ref = _dataset(benchmark, dataset)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from cvbench import catalog
 from cvbench.checks import check_names, recipe_errors
 from cvbench.overrides import NotHereError, override
+from cvbench.rules import broken
 from cvbench.shipped import benchmark_files, benchmark_folders
 from cvbench.spec import Augment, Benchmark, DatasetEntry, ModelEntry, Recipe, Suite
 from cvbench.yamlfile import Document, Loc, Problem, SpecError, read_yaml
@@ -24,12 +24,6 @@ _SHAPES: dict[str, type[BaseModel]] = {
 }  # fmt: skip
 # Keys of `Benchmark` that are no keys of the file.
 _GIVEN_BY_US = {"name": "a benchmark is called by its file's name", "file": "the file knows where it lies"}
-# pydantic's words for types, in those of YAML.
-_TYPES = {
-    "a valid tuple": "a list", "a valid array": "a list", "a valid list": "a list", "an object": "a mapping of keys",
-    "a valid dictionary": "a mapping of keys", "a valid string": "text", "a valid integer": "an integer",
-    "a valid number": "a number", "a valid boolean": "true or false",
-}  # fmt: skip
 
 
 def load_suite(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Suite:
@@ -151,13 +145,18 @@ def _benchmark(document: Document, file: Path, name: str) -> Benchmark:
         # JSON's strict mode: a list is taken for a tuple and 1 for 1.0, but "1" never for 1.
         benchmark = Benchmark.model_validate_json(json.dumps(data | {"name": name, "file": str(file)}))
     except ValidationError as error:
-        problems += [_explain(document, item) for item in error.errors()]
+        problems += [_explain(document, item) for item in error.errors() if not _only_follows(item)]
     for loc, invalid in recipe_errors(data):
         problems += [_explain(document, {**item, "loc": (*loc, *item["loc"])}) for item in invalid.errors()]
     problems += check_names(document, file)
     if benchmark is None or problems:
         raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
     return benchmark
+
+
+def _only_follows(error: Mapping[str, Any]) -> bool:
+    """A list that pydantic calls too short only because its items are wrong, which it tells as well."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _explain(document: Document, error: Mapping[str, Any]) -> Problem:
@@ -169,15 +168,8 @@ def _explain(document: Document, error: Mapping[str, Any]) -> Problem:
     if error["type"] == "missing":
         rule = f"{where} is missing" if isinstance(loc[-1], int) else f"the key {where!r} is missing"
         return document.problem(loc[:-1], rule)
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] in ("too_short", "too_long", "string_too_short"):
-        limit = error["ctx"].get("min_length", error["ctx"].get("max_length"))
-        message = f"Expected {'at most' if error['type'] == 'too_long' else 'at least'} {limit} of it"
-    for theirs, ours in _TYPES.items():
-        message = message.replace(f"Input should be {theirs}", f"Expected {ours}")
-    message = message.replace("Input should be", "Expected a number" if "_than" in error["type"] else "Expected", 1)
-    shown = "" if "but got" in message else f", but got {reprlib.repr(error['input'])}"
-    return document.problem(loc, f"{where}: {message}{shown}" if where else message + shown)
+    message = broken(error)
+    return document.problem(loc, f"{where}: {message}" if where else message)
 
 
 def _unknown_key(loc: Loc) -> str:
@@ -186,6 +178,6 @@ def _unknown_key(loc: Loc) -> str:
     known = _SHAPES[parent].model_fields.keys() - (_GIVEN_BY_US if parent == "" else set())
     home = next((name for name, shape in _SHAPES.items() if name != parent and key in shape.model_fields), None)
     near = catalog.nearest(key, known)
-    if home is not None and "did you mean" not in near:
+    if home is not None:
         near = f"; it belongs {f'under `{home}`' if home else 'at the top'}"
     return f"unknown key {'.'.join(map(str, loc))!r}{near}"

@@ -17,7 +17,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real image packs: `CVBENCH_DATA`, else `shared/data` beside the checkout. Skips where there is none."""
+    """The folder of real image packs, `CVBENCH_DATA` or `../shared/data`; skips where there is none."""
     root = Path(os.environ.get("CVBENCH_DATA", REPOSITORY.parent / "shared" / "data"))
     if not root.is_dir():
         missing = f"needs the real image packs, and {root} is not there (set CVBENCH_DATA to their folder)"

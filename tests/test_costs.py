@@ -1,8 +1,8 @@
-"""Costs against torchvision's published counts, and clocks that must tick."""
+"""Costs against torchvision's published counts; latency by a clock of the test's own."""
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -69,30 +69,40 @@ def test_what_cannot_be_counted_is_none() -> None:
     assert costs.macs(DependsOnValues(), (3, 8, 8)) is None
 
 
-class Sleeper(nn.Module):
-    """Takes a second the first time (as a lazily built model does), then 2 ms, every fourth time 20 ms."""
+class Timed(nn.Module):
+    """Takes 100 seconds the first time (as a lazily built model does), then 1, 2, 3 … seconds of a clock of its own."""
 
-    calls = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.now = 0, 0.0
 
     def forward(self, images: Tensor) -> Tensor:
         assert not self.training
         assert torch.is_inference_mode_enabled()
+        self.now += self.calls or 100
         self.calls += 1
-        time.sleep(1.0 if self.calls == 1 else 0.02 if self.calls % 4 == 0 else 0.002)
         return images
 
-
-def test_latency_is_of_warm_passes() -> None:
-    model = Sleeper().train()
-    p50, p95 = costs.latency(model, torch.zeros(1, 3, 4, 4), autocast=OFF, most=40)
-    assert model.calls == 41
-    assert 0.002 <= p50 < 0.02 <= p95 < 0.9
+    def perf_counter(self) -> float:
+        return self.now
 
 
-def test_latency_stops_when_its_time_is_over_but_not_before_three_passes() -> None:
-    model = Sleeper()
-    costs.latency(model, torch.zeros(1, 3, 4, 4), autocast=OFF, seconds=0.0)
-    assert model.calls == 1 + 3
+@pytest.mark.parametrize(
+    ("most", "seconds", "passes"),
+    [
+        (21, 1e9, 21),
+        (50, 0.0, 3),  # no time: at least three
+        (50, 20.0, 6),  # 1 + 2 + 3 + 4 + 5 + 6 = 21 seconds
+    ],
+)
+def test_latency_is_of_warm_passes(monkeypatch: pytest.MonkeyPatch, most: int, seconds: float, passes: int) -> None:
+    model = Timed().train()
+    monkeypatch.setattr(costs, "time", model)
+    p50, p95 = costs.latency(model, torch.zeros(1, 3, 4, 4), autocast=OFF, most=most, seconds=seconds)
+    assert model.calls == 1 + passes
+    # of 1, 2, … n seconds the median is (n + 1) / 2, and 95 % of the way from 1 to n is 0.05 + 0.95 n
+    assert p50 == pytest.approx((passes + 1) / 2)
+    assert p95 == pytest.approx(0.05 + 0.95 * passes)
 
 
 def test_peak_memory_sees_what_was_there_and_is_gone() -> None:
@@ -104,7 +114,7 @@ def test_peak_memory_sees_what_was_there_and_is_gone() -> None:
     assert size * 0.9 <= memory.read() - before <= size * 1.5
 
 
-@pytest.mark.skipif(not hasattr(costs, "Path") or not costs.Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can forget")
 def test_peak_memory_forgets_earlier_runs_of_the_process() -> None:
     block = torch.ones(300 << 20, dtype=torch.uint8)
     high = costs.PeakMemory().read()

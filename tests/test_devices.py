@@ -1,4 +1,4 @@
-"""Devices: what is picked, and which precisions are refused with their reason. No GPU is needed: torch's answers are faked."""
+"""Devices: what is picked, and which precisions are refused and why. No GPU is needed: torch's answers are faked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Any:
     def be(cuda: int = 0, *, mps: bool = False, bf16: bool = True) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation)
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation
+        )
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
@@ -69,7 +71,9 @@ def test_too_few_devices_are_refused(there: Any, cuda: int, mps: bool, asked: An
         pick_accelerator(Machine(accelerator=asked, devices=count))
 
 
-INTEL_NEW = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Platinum 8481C\nflags\t\t: fpu avx512f avx512_bf16 amx_bf16\n"
+INTEL_NEW = (
+    "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Platinum 8481C\nflags\t\t: fpu avx512f avx512_bf16 amx_bf16\n"
+)
 INTEL_OLD = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) CPU @ 2.20GHz\nflags\t\t: fpu sse2 avx2 avx512f\n"
 ARM_NEW = "processor\t: 0\nFeatures\t: fp asimd sve i8mm bf16\n"
 ARM_OLD = "processor\t: 0\nFeatures\t: fp asimd crc32\n"
@@ -85,7 +89,9 @@ def test_bfloat16_units_by_the_processors_flags(monkeypatch: pytest.MonkeyPatch,
 
 def test_emulated_bfloat16_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu_flags(monkeypatch, INTEL_OLD)
-    with pytest.raises(ValueError, match=r"recipe\.precision='bf16-mixed': this CPU has no bfloat16 units.*use 32-true"):
+    with pytest.raises(
+        ValueError, match=r"recipe\.precision='bf16-mixed': this CPU has no bfloat16 units.*use 32-true"
+    ):
         check_precision("bf16-mixed", "cpu")
     cpu_flags(monkeypatch, INTEL_NEW)
     check_precision("bf16-mixed", "cpu")

@@ -109,6 +109,15 @@ def test_same_spec_gives_the_same_bits_in_a_used_and_in_a_fresh_process(tmp_path
         assert torch.equal(tensor, weights[2][name])
 
 
+def test_the_last_epoch_is_validated_whatever_val_every_is(tmp_path: Path) -> None:
+    (spec,) = specs(tmp_path, recipe=RECIPE | {"epochs": 5, "val_every": 3})
+    folder = tmp_path / "a" / "b" / "c"
+    finish(spec, folder, machine(tmp_path))
+    rows = (folder / "curves.csv").read_text().splitlines()
+    column = rows[0].split(",").index("val/top1")
+    assert [row.split(",")[0] for row in rows[1:] if row.split(",")[column]] == ["3", "5"]
+
+
 def test_another_seed_gives_another_model(tmp_path: Path) -> None:
     a, b = specs(tmp_path, seeds=[0, 1])
     assert a.group_id == b.group_id

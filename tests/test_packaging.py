@@ -132,7 +132,13 @@ def test_changed_dependencies_are_installed(checkout: Path) -> None:
 def test_an_old_python_is_refused_with_the_remedy(checkout: Path) -> None:
     shutil.rmtree(checkout / ".venv")
     old = checkout / "python-old"
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit\n[ "$1" = -m ] && mkdir -p .venv && exit\nexit 1\n')
+    # The script speaks as Python 3.9 would, and makes an environment if it is asked to.
+    script = [
+        "#!/bin/sh",
+        '[ "$1" = --version ] && echo Python 3.9.2 && exit',
+        '[ "$1" = -m ] && mkdir -p .venv && exit',
+    ]
+    old.write_text("\n".join([*script, "exit 1\n"]))
     old.chmod(0o755)
     done = subprocess.run(["make", "demo", f"PYTHON={old}"], cwd=checkout, capture_output=True, text=True, timeout=30)
     assert done.returncode != 0

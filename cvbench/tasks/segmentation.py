@@ -111,10 +111,14 @@ class SegmentationTask(Task):
 
 
 def resize_logits(logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-    """Bilinear, corners not aligned: float (B, C, h, w) -> (B, C, *size), channels-last in memory for the argmax."""
+    """Bilinear, corners not aligned: float (B, C, h, w) -> (B, C, *size).
+
+    Always in planes (NCHW), whatever the model's layout: the two layouts round differently, and planes are what the argmax
+    is fastest on.
+    """
+    logits = logits.contiguous()
     if logits.shape[-2:] == tuple(size):
         return logits
-    logits = logits.contiguous(memory_format=torch.channels_last)
     return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
 
 

@@ -186,7 +186,9 @@ def test_colours_are_torchvisions(column: str, reference, channels: int) -> None
     moved, _ = Augmenter(Augment(colour=0.4))(given, None, middle)
     for index, draw in enumerate(torch.linspace(0, 0.99, 6).tolist()):
         expected = reference(to_float(given[index]), 1 + 0.4 * (2 * draw - 1))
-        torch.testing.assert_close(moved[index], expected, atol=1e-3, rtol=0)  # its grey has 0.2989, ours BT.601's 0.299
+        torch.testing.assert_close(
+            moved[index], expected, atol=1e-3, rtol=0
+        )  # its grey has 0.2989, ours BT.601's 0.299
 
 
 def test_factors_stay_within_the_strength_and_pixels_within_0_and_1() -> None:

@@ -65,7 +65,9 @@ def _build_and_count(folder: Path, counts: Path) -> None:
 
 def test_of_several_processes_one_builds_and_the_others_wait(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_build_and_count, args=(tmp_path / "key", tmp_path / "counts")) for _ in range(4)]
+    processes = [
+        context.Process(target=_build_and_count, args=(tmp_path / "key", tmp_path / "counts")) for _ in range(4)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -107,7 +109,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("room", [10, 300_000])  # not even the header; some images
 def test_a_disk_without_room_raises_and_leaves_nothing(tmp_path: Path, room: int) -> None:
     image, target = np.zeros((100, 100, 3), dtype=np.uint8), np.zeros(())
-    with files_of_at_most(room), pytest.raises(CacheError, match="images.npy|targets.npy"):
+    with files_of_at_most(room), pytest.raises(CacheError, match=r"images\.npy|targets\.npy"):
         cached(tmp_path / "key", 20, lambda index: (image, target))
     assert [path.name for path in tmp_path.iterdir()] == ["key.lock"]
     assert cached(tmp_path / "key", 20, lambda index: (image, target)).images.shape == (20, 100, 100, 3)
@@ -119,7 +121,9 @@ def test_a_folder_that_cannot_be_made_is_a_cache_error(tmp_path: Path) -> None:
         cached(tmp_path / "file" / "key", 2, prepare)
 
 
-@pytest.mark.parametrize("error", [DataError("train/7.png: truncated"), OSError("the share is gone"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [DataError("train/7.png: truncated"), OSError("the share is gone"), KeyboardInterrupt()]
+)
 def test_errors_of_the_data_pass_as_they_are_and_leave_nothing(tmp_path: Path, error: BaseException) -> None:
     def damaged(index: int) -> tuple[np.ndarray, np.ndarray]:
         if index == 2:

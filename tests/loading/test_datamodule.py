@@ -153,7 +153,7 @@ def test_an_epoch_can_be_shortened(tmp_path: Path) -> None:
     assert len(loaders.val_dataloader()) == 2
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -161,9 +161,11 @@ class KillAt(L.Callback):
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if trainer.global_step == self.step:
-            raise Killed
+            raise KilledError
 
 
 @pytest.mark.parametrize("step", [2, 5])  # in the first epoch and in the second
@@ -180,9 +182,11 @@ def test_lightning_resumes_in_mid_epoch_to_the_same_bits(tmp_path: Path, step: i
     whole = fit()
 
     def saving() -> ModelCheckpoint:
-        return ModelCheckpoint(dirpath=tmp_path / "saved", filename="step", every_n_train_steps=step, enable_version_counter=False)
+        return ModelCheckpoint(
+            dirpath=tmp_path / "saved", filename="step", every_n_train_steps=step, enable_version_counter=False
+        )
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(saving(), KillAt(step))
     resumed = fit(saving(), resume=tmp_path / "saved" / "step.ckpt")
     assert len(resumed.seen["train"]) == 8 - step

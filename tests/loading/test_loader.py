@@ -30,7 +30,9 @@ class Numbers:
         if self.bad in index:
             raise DataError(f"train/{self.bad}.png: truncated")
         images = torch.from_numpy(index.astype(np.uint8))[:, None, None, None]
-        return ClassificationBatch(images, torch.from_numpy(index) % 3, torch.from_numpy(index), torch.from_numpy(draws))
+        return ClassificationBatch(
+            images, torch.from_numpy(index) % 3, torch.from_numpy(index), torch.from_numpy(draws)
+        )
 
 
 def training(size: int = 23, batch_size: int = 4, **changes: Any) -> Loader:
@@ -66,7 +68,9 @@ def test_order_and_draws_are_a_function_of_the_seed() -> None:
 
 def test_a_samples_draws_are_the_same_in_every_batching() -> None:
     def drawn(loader: Loader) -> dict[int, list[float]]:
-        return {row: draw for batch in loader for row, draw in zip(batch.index.tolist(), batch.draws.tolist(), strict=True)}
+        return {
+            row: draw for batch in loader for row, draw in zip(batch.index.tolist(), batch.draws.tolist(), strict=True)
+        }
 
     small, large = drawn(training(24, 2, seed=1)), drawn(training(24, 12, seed=1))
     assert small == large

@@ -153,7 +153,7 @@ def test_masks_follow_random_crops_to_the_pixel(tmp_path: Path, seed: int) -> No
     assert batch.masks.shape == (COUNT, 33, 41)
     place = (batch.images[:, 0].float() + batch.images[:, 1].float()) / 4
     distance = (batch.masks.float() - place).abs()
-    # half a pixel each way and each channel's rounding; at the picture's own border the antialiasing filter is one-sided
+    # half a pixel each way, each channel's rounding; at the very border the filter is one-sided
     assert float(distance[:, 3:-3, 3:-3].max()) <= 1.0 + 0.25 + 1e-3
     assert len({int(mask.sum()) for mask in batch.masks}) == COUNT  # every sample has its own crop
 

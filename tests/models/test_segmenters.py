@@ -178,3 +178,13 @@ def test_options_out_of_range_are_refused(make_info):
         segnet.build(make_info(), depth=6)
     with pytest.raises(ValueError, match="stem_stride 1 or 2, but got 5, 64 and 3"):
         unet.build(make_info(), stem_stride=3)
+
+
+def test_segnet_keeps_the_border_of_odd_sides(make_info):
+    model = segnet.build(make_info(3, (7, 9)), width=8, depth=1)
+    seen = []
+    model.network.decoder[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model(torch.rand(2, 3, 7, 9))
+    # Every window of 2×2, those cut by the border included, gave a maximum that went back to its place.
+    assert seen[0][:, :, 6].abs().sum() > 0
+    assert seen[0][:, :, :, 8].abs().sum() > 0

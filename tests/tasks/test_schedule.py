@@ -35,7 +35,9 @@ def ours(total: int, **recipe: Any) -> list[float]:
 
 @pytest.mark.parametrize("total", [1, 7, 100])
 def test_cosine_is_torchs(total: int) -> None:
-    assert ours(total, schedule="cosine") == pytest.approx(rates(reference.CosineAnnealingLR(optimiser(), total), total))
+    assert ours(total, schedule="cosine") == pytest.approx(
+        rates(reference.CosineAnnealingLR(optimiser(), total), total)
+    )
 
 
 @pytest.mark.parametrize("power", [0.9, 2.0])

@@ -1,0 +1,73 @@
+"""machine.yaml and the options that change it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cvbench.machine import Machine, load_machine, parse_bytes
+from cvbench.yamlfile import SpecError
+
+
+def test_without_a_file_the_defaults_and_what_is_given() -> None:
+    assert load_machine() == Machine()
+    assert load_machine(None, jobs=3, devices=None) == Machine(jobs=3)
+
+
+def test_the_command_line_beats_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "machine.yaml"
+    file.write_text("jobs: 2\nthreads: 4\ntracker: tensorboard\ncache_limit_bytes: 1.5GiB\n")
+    machine = load_machine(file, threads=1)
+    assert (machine.jobs, machine.threads, machine.tracker) == (2, 1, "tensorboard")
+    assert machine.cache_limit_bytes == 3 * 2**29
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    file = tmp_path / "machine.yaml"
+    file.write_text("data_root: packs\ncache: ~/decoded\n")
+    machine = load_machine(file)
+    assert machine.data_root == tmp_path / "packs"
+    assert machine.cache == Path("/home/somebody/decoded")
+    assert load_machine(file, data_root=Path("here")).data_root == Path("here")
+
+
+def test_every_mistake_at_once_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "machine.yaml"
+    file.write_text("acelerator: cpu\ndevices: 0\n\ncache_limit_bytes: 4GX\naccelerator: gpu\n")
+    with pytest.raises(SpecError) as caught:
+        load_machine(file, threads=0)
+    lines = str(caught.value).splitlines()
+    assert any(line.startswith(f"{file}:1: unknown key 'acelerator'; did you mean 'accelerator'?") for line in lines)
+    assert f"{file}:2: devices: Expected greater than or equal to 1, but got 0" in lines
+    assert any(line.startswith(f"{file}:4: cache_limit_bytes: Expected a size such as 4GiB") for line in lines)
+    assert f"{file}:5: accelerator: Expected 'auto', 'cpu', 'cuda' or 'mps', but got 'gpu'" in lines
+    assert "--threads: threads: Expected greater than or equal to 1, but got 0" in lines
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize("text", ["- 1\n", "just words\n"])
+def test_a_file_without_keys_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "machine.yaml").write_text(text)
+    with pytest.raises(SpecError, match=r"machine\.yaml:1: Expected keys such as"):
+        load_machine(tmp_path / "machine.yaml")
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "machine.yaml").write_text("# nothing yet\n")
+    assert load_machine(tmp_path / "machine.yaml") == Machine()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("4GiB", 4 << 30), ("500MB", 500_000_000), ("512M", 512 << 20), ("1.5 kib", 1536), ("77", 77), (12, 12), ("0", 0)],
+)
+def test_sizes(text: str | int, number: int) -> None:
+    assert parse_bytes(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "many", "4XB", "-1", "4 GiB or so"])
+def test_no_sizes(text: str) -> None:
+    with pytest.raises(ValueError, match="Expected a size such as 4GiB"):
+        parse_bytes(text)

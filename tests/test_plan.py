@@ -1,0 +1,165 @@
+"""From a suite to its runs: filled in, in order, hashed by content, and without heavy imports."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvbench.plan import plan
+from cvbench.spec import Benchmark, DatasetEntry, ModelEntry, Recipe, RunSpec, Suite
+from cvbench.suite import load_suite
+
+ROOT = Path(__file__).resolve().parents[1]
+GOOD: dict[str, Any] = {"task": "segmentation", "datasets": ["streets"], "models": ["unet"], "recipe": {"epochs": 1}}
+
+
+def runs(folder: Path, **changes: Any) -> list[RunSpec]:
+    file = folder / "mine.yaml"
+    file.write_text(json.dumps(GOOD | changes))
+    return plan(load_suite([file]))
+
+
+def test_the_product_in_the_order_of_the_file(tmp_path: Path) -> None:
+    planned = runs(
+        tmp_path, datasets=["streets", "camvid"], models=["unet", {"name": "unet", "label": "thin"}], seeds=[3, 1]
+    )
+    assert [(run.dataset.name, run.label, run.seed) for run in planned] == [
+        (dataset, label, seed) for dataset in ("streets", "camvid") for label in ("unet", "thin") for seed in (3, 1)
+    ]
+    first = planned[0]
+    assert (first.suite, first.benchmark, first.task, first.mode, first.primary) == (
+        "mine", "mine", "segmentation", "train", "miou"
+    )  # fmt: skip
+    assert first.name == "streets/unet seed 3"
+
+
+def test_versions_and_defaults_are_filled_in(tmp_path: Path) -> None:
+    (run,) = runs(tmp_path, datasets=["camvid"])
+    assert (run.dataset.options["classes"], run.dataset.options["layout"]) == (11, "auto")
+    assert isinstance(run.dataset.version, int)
+    assert isinstance(run.model.version, int)
+    assert "width" in run.model.options
+
+
+def test_saying_a_default_is_saying_nothing(tmp_path: Path) -> None:
+    (plain,) = runs(tmp_path)
+    written_out = {"name": "streets", "options": plain.dataset.options}
+    (same,) = runs(
+        tmp_path,
+        datasets=[written_out],
+        models=[{"name": "unet", "options": plain.model.options, "label": "mine"}],
+        primary="miou",
+        seeds=[0],
+        mode="train",
+        title="Mine",
+        recipe={"epochs": 1, "lr": 0.001, "warmup": None, "augment": {"flip": False}},
+    )
+    assert same.run_id == plain.run_id
+    (other,) = runs(tmp_path, datasets=[{"name": "streets", "options": {"seed": 1}}])
+    assert other.run_id != plain.run_id
+
+
+def test_recipes_of_dataset_and_model_change_the_benchmarks(tmp_path: Path) -> None:
+    first, second = runs(
+        tmp_path,
+        recipe={"epochs": 5, "lr": 0.1, "augment": {"flip": True}},
+        datasets=[{"name": "streets", "recipe": {"steps": 7, "augment": {"shift": 2}}}],
+        models=["unet", {"name": "segnet", "recipe": {"lr": 0.2, "epochs": 2}}],
+    )
+    assert (first.recipe.epochs, first.recipe.steps, first.recipe.lr) == (None, 7, 0.1)
+    assert (first.recipe.augment.flip, first.recipe.augment.shift) == (True, 2)
+    assert first.overrides == ()
+    assert (second.recipe.epochs, second.recipe.steps, second.recipe.lr) == (2, None, 0.2)
+    assert second.overrides == ("epochs", "lr")
+
+
+def test_a_recipe_without_length_has_ten_epochs(tmp_path: Path) -> None:
+    assert runs(tmp_path, recipe={})[0].recipe.epochs == 10
+    assert runs(tmp_path, recipe={})[0].run_id == runs(tmp_path, recipe={"epochs": 10})[0].run_id
+    assert runs(tmp_path, recipe={"steps": 5})[0].recipe.epochs is None
+
+
+def test_local_weights_count_by_content(tmp_path: Path) -> None:
+    for name, content in (("a.pt", b"one"), ("b.pt", b"one"), ("c.pt", b"two")):
+        (tmp_path / name).write_bytes(content)
+    a, b, c, none = runs(
+        tmp_path,
+        models=[{"name": "unet", "label": name, "weights": f"{name}.pt"} for name in "abc"] + ["unet"],
+    )
+    assert a.model.weights is not None
+    assert a.model.weights.source == str((tmp_path / "a.pt").resolve())
+    assert a.model.weights.sha256 == hashlib.sha256(b"one").hexdigest()
+    assert a.run_id == b.run_id
+    assert len({a.run_id, c.run_id, none.run_id}) == 3
+    (tmp_path / "a.pt").write_bytes(b"two")  # written anew in the same process
+    (again,) = runs(tmp_path, models=[{"name": "unet", "weights": "a.pt"}])
+    assert again.run_id == c.run_id
+
+
+def test_zoo_and_own_models_are_hashed_as_written(tmp_path: Path) -> None:
+    zoo, own, named = runs(
+        tmp_path,
+        models=[
+            "smp/Unet-resnet18",
+            {"name": "my_package.my_file:build", "options": {"depth": 3}},
+            {"name": "torchvision/fcn_resnet50", "weights": "DEFAULT", "options": {"aux_loss": True}},
+        ],
+    )
+    assert (zoo.model.name, zoo.model.options, zoo.model.version) == ("smp/Unet-resnet18", {}, 1)
+    assert (own.model.name, own.model.options, own.model.version) == ("my_package.my_file:build", {"depth": 3}, None)
+    assert named.model.weights is not None
+    assert (named.model.weights.source, named.model.weights.sha256) == ("DEFAULT", None)
+    assert "my_package" not in sys.modules
+
+
+def suite(**changes: Any) -> Suite:
+    fields: dict[str, Any] = {
+        "name": "b", "task": "segmentation", "datasets": (DatasetEntry(name="streets"),),
+        "models": (ModelEntry(name="unet"),), "recipe": Recipe(epochs=1), "file": Path("b.yaml"),
+    }  # fmt: skip
+    return Suite(name="s", benchmarks=(Benchmark(**fields | changes),))
+
+
+def test_suites_made_in_python_are_checked_too() -> None:
+    assert len(plan(suite())) == 1
+    for wrong, message in (
+        ({"models": (ModelEntry(name="unett"),)}, "unknown model 'unett'; did you mean 'unet'"),
+        ({"models": (ModelEntry(name="unet", options={"widht": 1}),)}, "unknown option 'widht' of unet"),
+        ({"models": (ModelEntry(name="unet", weights="gone.pt"),)}, "no weights file 'gone.pt'"),
+        ({"task": "segment"}, "unknown task 'segment'; did you mean 'segmentation'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plan(suite(**wrong))
+
+
+HEAVY = ("torch", "torchvision", "lightning", "torchmetrics", "pandas", "numpy", "scipy", "sklearn", "PIL", "wandb")
+PROGRAM = """
+import sys
+from cvbench.cli import main
+code = main(sys.argv[1:])
+print("HEAVY", [name for name in {heavy} if name in sys.modules], file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "quick", "lineage"],
+        *(["list", kind] for kind in ("tasks", "models", "datasets", "benchmarks", "metrics")),
+    ],
+    ids=" ".join,
+)
+def test_plan_and_list_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    program = PROGRAM.format(heavy=HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().endswith("HEAVY []"), done.stderr

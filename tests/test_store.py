@@ -1,0 +1,283 @@
+"""The store: where runs lie, where they stand, and that nothing outside it is ever touched."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvbench.metrics.version import EVALUATOR_VERSION
+from cvbench.record import Record, write_record
+from cvbench.spec import Augment, DatasetRef, ModelRef, Recipe, RunSpec, Weights
+from cvbench.store import Failure, Store, load_dataset, revisions, slug
+from cvbench.yamlfile import read_yaml
+from tests.records import facts, record, spec
+
+HERE = "aaaaaaaaaaaa"  # the revision in `records.facts`
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+def keep(store: Store, run: RunSpec, **changes: Any) -> Record:
+    made = record(run, 0.5, **changes)
+    with store.lock(run) as folder:
+        write_record(made, folder / "record.json")
+    return made
+
+
+def failure(run: RunSpec) -> Failure:
+    return Failure(run_id=run.run_id, kind="ValueError", message="no", failed_at=datetime(2025, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("camvid", "camvid"),
+        ("torchvision/resnet18", "torchvision-resnet18"),
+        ("my_pkg.my_file:build", "my_pkg.my_file-build"),
+        ("../x", "x"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("/etc/passwd", "etc-passwd"),
+        ("C:\\x", "C-x"),
+        ("..", "unnamed"),
+        (".", "unnamed"),
+        ("", "unnamed"),
+        (".hidden", "hidden"),
+        ("a/../../b", "a-..-..-b"),
+        ("日本語", "unnamed"),
+        ("straße", "stra-e"),
+        ("a\x00b\nc", "a-b-c"),
+        ("x" * 500, "x" * 80),
+        ("x" * 79 + "." + "y", "x" * 79),
+    ],
+)
+def test_slugs_are_one_harmless_part(name: str, expected: str) -> None:
+    assert slug(name) == expected
+    assert len(Path(slug(name)).parts) == 1
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "..", "", "été/été"])
+def test_every_run_lies_inside_the_store(store: Store, name: str) -> None:
+    run = spec(dataset=DatasetRef(name=name, options={}), model=ModelRef(name=name, options={}))
+    folder = store.folder(run)
+    assert folder.parent.parent.parent == store.root
+    assert folder.resolve().is_relative_to(store.root.resolve())
+    assert folder.name == run.run_id
+
+
+def test_where_a_run_stands(store: Store) -> None:
+    run = spec()
+    assert store.state(run, HERE) == "missing"
+    assert (store.record(run), store.failure(run)) == (None, None)
+    assert not store.root.exists()  # asking makes no folders
+
+    store.fail(run, failure(run))
+    assert store.state(run, HERE) == "failed"
+    assert store.failure(run) == failure(run)
+
+    made = keep(store, run)
+    assert store.record(run) == made
+    assert store.state(run, HERE) == store.state(run, None) == "done"
+    assert store.state(run, "bbbbbbbbbbbb") == "outdated"
+    assert store.state(spec(seed=1), HERE) == "missing"
+
+    keep(store, run, evaluator_version=EVALUATOR_VERSION - 1)
+    assert store.state(run, HERE) == store.state(run, None) == "stale"
+    assert store.state(run, "bbbbbbbbbbbb") == "outdated"  # rescoring would not mend it
+    keep(store, run, dataset=facts(revision="bbbbbbbbbbbb"))
+    assert store.state(run, HERE) == "outdated"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 99}', "\x00"])
+def test_a_damaged_record_is_a_failure_that_names_the_file(store: Store, text: str) -> None:
+    run = spec()
+    keep(store, run)
+    path = store.folder(run) / "record.json"
+    path.write_text(text)
+    assert store.state(run, HERE) == "failed"
+    with pytest.raises(ValueError, match=r"record\.json: "):
+        store.record(run)
+
+
+def test_the_record_of_another_run_does_not_count(store: Store) -> None:
+    run, other = spec(), spec(seed=1)
+    keep(store, other)
+    with store.lock(run) as folder:
+        (folder / "record.json").write_bytes((store.folder(other) / "record.json").read_bytes())
+    assert store.state(run, HERE) == "failed"
+    with pytest.raises(ValueError, match=f"Expected the record of run {run.run_id}, but got {other.run_id}"):
+        store.record(run)
+
+
+def test_a_damaged_failure_is_still_a_failure(store: Store) -> None:
+    run = spec()
+    store.fail(run, failure(run))
+    (store.folder(run) / "failure.json").write_text("{")
+    found = store.failure(run)
+    assert found is not None
+    assert found.kind == "unreadable"
+    assert found.failed_at < datetime.now(UTC)
+    assert store.state(run, HERE) == "failed"
+
+
+def test_clearing_empties_the_run_and_nothing_else(store: Store, tmp_path: Path) -> None:
+    outside = tmp_path / "precious"
+    outside.mkdir()
+    (outside / "thesis.tex").write_text("years of work")
+    run, other = spec(), spec(seed=1)
+    kept = keep(store, other)
+    keep(store, run)
+    with store.lock(run) as folder:
+        (folder / "wandb" / "deep").mkdir(parents=True)
+        (folder / "wandb" / "deep" / "x").touch()
+        (folder / "wandb" / "link").symlink_to(outside)
+        (folder / ".record.json.1.tmp").touch()
+        (folder / "folder_link").symlink_to(outside)
+        (folder / "file_link").symlink_to(outside / "thesis.tex")
+        (folder / "dangling").symlink_to(tmp_path / "gone")
+        store.clear(run)
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+    assert (outside / "thesis.tex").read_text() == "years of work"
+    assert store.record(other) == kept
+    store.clear(spec(seed=2))  # nothing there: nothing to do
+
+
+def test_the_record_goes_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill in the middle of clearing must not leave a record beside half of its evidence."""
+    run = spec()
+    keep(store, run)
+    (store.folder(run) / "evidence.npz").touch()
+    gone: list[str] = []
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda self, **given: gone.append(self.name) or unlink(self, **given))
+    store.clear(run)
+    assert gone[0] == "record.json"
+    assert "evidence.npz" in gone
+
+
+def test_a_run_folder_that_is_a_link_is_refused(store: Store, tmp_path: Path) -> None:
+    run = spec()
+    outside = tmp_path / "precious"
+    outside.mkdir()
+    store.folder(run).parent.mkdir(parents=True)
+    store.folder(run).symlink_to(outside)
+    with pytest.raises(ValueError, match="Expected a folder, but got a symbolic link"), store.lock(run):
+        pass
+    assert list(outside.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("not a folder")
+    with pytest.raises(ValueError, match=r"runs.*: Expected a folder of the store, but got a file"):
+        with Store(tmp_path / "runs").lock(spec()):
+            pass
+
+
+HOLDER = """
+import sys
+from cvbench.spec import RunSpec
+from cvbench.store import Store
+run = RunSpec.model_validate_json(sys.argv[2])
+with Store(sys.argv[1]).lock(run):
+    print("held", flush=True)
+    sys.stdin.readline()
+print("free", flush=True)
+"""
+
+
+def test_two_processes_do_not_hold_one_run(store: Store) -> None:
+    run = spec()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(store.root), run.model_dump_json()],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        lock = store.folder(run) / ".lock"
+        with lock.open("a") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with store.lock(spec(seed=1)):  # another run is another lock
+            pass
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        with store.lock(run) as folder:  # waits for the holder
+            assert folder == store.folder(run)
+            with lock.open("a") as file, pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert holder.stdout.readline() == "free\n"
+    assert holder.returncode == 0
+
+
+def test_the_saved_spec_is_the_same_run(store: Store) -> None:
+    odd = {"a": "no", "b": "1e-3", "c": "012", "d": "null", "e": "~", "f": "2020-01-01", "g": "a: b # c", "h": "été\n日",
+           "i": 1e-5, "j": 1e22, "k": 0.1 + 0.2, "l": True, "m": None, "n": [[1, 2.0], {"x": "="}], "o": "", "p": " x ",
+           "q": "<<", "r": "0x1F", "s": "!t", "t": "1_000", "u": "yes", "v": -0.0, "w": "true", "x": "'\"", "y": "\t"}  # fmt: skip
+    run = spec(
+        dataset=DatasetRef(name="folder", options=odd, version=1),
+        model=ModelRef(name="mlp", options={}, weights=Weights(source="/a b/ü.pt", sha256="12e4")),
+        recipe=Recipe(steps=3, lr=3e-4, augment=Augment(crop_scale=(0.5, 1.0))),
+        overrides=("lr", "warmup"),
+    )
+    with store.lock(run) as folder:
+        store.write_spec(run)
+    again = RunSpec.model_validate_json(json.dumps(read_yaml(folder / "spec.yaml").data))
+    assert again.run_id == run.run_id
+    assert again == run
+
+
+PLUGIN = """
+from pathlib import Path
+from types import SimpleNamespace
+
+Path(__file__).with_name("was_imported").touch()
+
+def build(root, **options):
+    if options.get("wrong"):
+        raise KeyError("anything at all")
+    return SimpleNamespace(info=SimpleNamespace(revision="0123456789ab", options=options))
+"""
+
+
+def own(**options: Any) -> RunSpec:
+    return spec(dataset=DatasetRef(name="my_own_data:build", options=options))
+
+
+def test_revisions_of_somebodys_own_data_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "my_own_data.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    request.addfinalizer(lambda: sys.modules.pop("my_own_data", None))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    good, wrong, gone = own(), own(wrong=True), spec(dataset=DatasetRef(name="no_such_file:build", options={}))
+    assert set(revisions([good, wrong, gone], tmp_path).values()) == {None}
+    assert not (tmp_path / "was_imported").exists()
+    found = revisions([good, wrong, gone], tmp_path, plugins=True)
+    assert found == {good.run_id: "0123456789ab", wrong.run_id: None, gone.run_id: None}
+    data: Any = load_dataset("classification", own(size=[1, 2]).dataset, tmp_path)
+    assert data.info.options == {"size": (1, 2)}
+
+
+def test_revisions_of_data_that_are_here_and_that_are_not(tmp_path: Path) -> None:
+    streets = {"height": 32, "width": 32, "train": 1, "val": 1, "test": 1}
+    here = [
+        spec(dataset=DatasetRef(name="streets", options=streets, version=1), seed=seed, task=task)
+        for task in ("classification", "segmentation")
+        for seed in (0, 1)
+    ]
+    not_here = spec(dataset=DatasetRef(name="camvid", options={}), task="segmentation")
+    unknown = spec(dataset=DatasetRef(name="camvidd", options={}), task="segmentation")
+    found = revisions([*here, not_here, unknown], tmp_path)
+    assert found[not_here.run_id] is found[unknown.run_id] is None
+    assert found[here[0].run_id] == found[here[1].run_id] is not None
