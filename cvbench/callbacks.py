@@ -44,7 +44,7 @@ class ValidateLast(L.Callback):
 
 
 def _seed(seed: int, device: torch.device) -> None:
-    # Not torch.manual_seed: it visits every kind of device, and for those that are not there keeps a stack trace, 1.5 ms.
+    # Not torch.manual_seed: it visits every kind of device, and for absent ones keeps a stack trace, 1.5 ms.
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)

@@ -1,7 +1,7 @@
-"""`run(spec, machine, folder) -> Record`: the one place that builds a Trainer, for every task, on one device or several.
+"""`run(spec, machine, folder) -> Record`: the one place that builds a Trainer, for every task and number of devices.
 
-Also a program: `python -m torch.distributed.run … -m cvbench.harness JOB.json` is how an executor starts a run on several
-devices. The harness itself never launches processes.
+Also a program: `python -m torch.distributed.run … -m cvbench.harness JOB.json` is how an executor starts a run on
+several devices. The harness itself never launches processes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L  # noqa: N812  (the name everybody uses)
+import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -103,12 +103,19 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
         raise ValueError(f"{rule}; the global batch size is part of the recipe and is never changed")
     threads = machine.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
+    # Deterministic mode would fill every new tensor with NaN, to catch reads of what was never written: 7 % of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     dataset = load_dataset(spec.task, spec.dataset, machine.data_root)
     info = dataset.info.at(recipe.input_size)
     if info.input_size is None:
         raise ValueError(f"Expected recipe.input_size: [H, W], but got none: the images of {info.name} differ in size")
     seed_everything(derived_seed(spec.seed, "initialise"))
     model, reinitialised = build_model(spec.model, info, spec.task, strict_weights=spec.mode == "evaluate")
+    if reinitialised and spec.mode == "evaluate":
+        shown = ", ".join(reinitialised)
+        raise ValueError(
+            f"{spec.model.name}: the weights lack {shown} for {info.num_classes} classes; train them first"
+        )
     if reinitialised:
         logging.getLogger(__name__).info("initialised afresh, not from the weights: %s", ", ".join(reinitialised))
     kind = task_class(spec.task)
@@ -124,9 +131,9 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
         task.prepare_training(class_counts(dataset, info))
     best = _checkpoint(spec, folder) if validate else None
     timing = Throughput(length.steps_per_epoch * recipe.batch_size)
-    progress = Progress(spec, length.epochs, length.steps, tell)
-    trainer = build_trainer(spec, machine, accelerator, folder, length, validate,
-                            [StepSeeds(spec.seed), ValidateLast(), progress, timing, *([best] if best else [])])  # fmt: skip
+    callbacks = [StepSeeds(spec.seed), ValidateLast(), Progress(spec, length.epochs, length.steps, tell), timing]
+    callbacks += [best] if best is not None else []
+    trainer = build_trainer(spec, machine, accelerator, folder, length, validate, callbacks)
     selected_epoch = None
     if train:
         trainer.fit(task, datamodule=data)
@@ -141,9 +148,8 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     trainer.test(task, datamodule=data, verbose=False)
     if not trainer.is_global_zero:
         return None
-    return conclude(
-        Tested(spec, machine, folder, dataset, info, task, selected_epoch, timing, memory, accelerator, threads, started_at)
-    )
+    on = (accelerator, threads)
+    return conclude(Tested(spec, machine, folder, dataset, info, task, selected_epoch, timing, memory, *on, started_at))
 
 
 def build_trainer(
@@ -184,7 +190,7 @@ def build_trainer(
 
 
 def seed_everything(seed: int) -> None:
-    """Python's, numpy's and torch's generators; Lightning's own version also writes environment variables and a log line."""
+    """Python's, numpy's and torch's generators; Lightning's own version also writes environment variables and logs."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -238,7 +244,7 @@ def _logged(path: Path) -> Iterator[None]:
 
 
 def main(job: Path) -> None:
-    """One process of a distributed run: JOB.json holds {spec, machine, folder}; rank 0 prints events as `@event JSON`."""
+    """One process of a distributed run. JOB.json: {spec, machine, folder}; rank 0 prints events as `@event JSON`."""
     import json
     import os
     import traceback

@@ -44,12 +44,11 @@ def predict(run: Path | str, images: Sequence[Path], out: Path) -> list[dict[str
     return found
 
 
-def describe(
-    task: Task, image: NDArray[np.uint8]
-) -> tuple[dict[str, Any], Image.Image, NDArray[np.uint8] | None]:
+def describe(task: Task, image: NDArray[np.uint8]) -> tuple[dict[str, Any], Image.Image, NDArray[np.uint8] | None]:
     """(facts, a picture that shows them, a label map or None) of one uint8 (H, W, C) image of any size."""
     recipe = task.recipe.model_copy(update={"input_size": task.info.input_size})
-    small = resize(image, evaluation_geometry(*image.shape[:2], recipe))
+    height, width = image.shape[:2]
+    small = resize(image, evaluation_geometry(height, width, recipe))
     batch = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().div(255)
     with torch.inference_mode():
         return task.describe(batch, image)

@@ -51,7 +51,7 @@ class Tested:
 
 
 def conclude(run: Tested) -> Record:
-    """Scores the gathered evidence and writes everything, the record last. Raises RuntimeError if a sample is missing."""
+    """Scores the gathered evidence and writes everything, the record last. RuntimeError if a sample is missing."""
     spec, task = run.spec, run.task
     ids = np.asarray(run.dataset.splits["test"].ids)
     scored = task.tested["index"]

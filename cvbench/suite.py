@@ -156,7 +156,7 @@ def _benchmark(document: Document, file: Path, name: str) -> Benchmark:
 
 def _only_follows(error: Mapping[str, Any]) -> bool:
     """A list that pydantic calls too short only because its items are wrong, which it tells as well."""
-    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+    return bool(error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"])
 
 
 def _explain(document: Document, error: Mapping[str, Any]) -> Problem:

@@ -58,7 +58,7 @@ class Forgiving(Logger):
 
 def _finish(inner: Logger, status: str) -> None:
     inner.finalize(status)
-    finish = getattr(inner.experiment, "finish", None)  # wandb keeps a process until it is told
+    finish = getattr(getattr(inner, "experiment", None), "finish", None)  # wandb keeps a process until it is told
     if callable(finish):
         finish()
 

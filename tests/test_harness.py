@@ -85,14 +85,17 @@ def test_same_spec_gives_the_same_bits_in_a_used_and_in_a_fresh_process(tmp_path
     streets = {"name": "streets", "options": {"height": 48, "width": 64, "train": 24, "val": 8, "test": 9}}
     augment = {"flip": True, "crop_scale": [0.5, 1.2], "rotate": 10.0, "colour": 0.3}
     changes = {
-        "classification": {"recipe": RECIPE | {"augment": {"shift": 1}}, "models": [{"name": "mlp", "options": {"dropout": 0.2}}]},
+        "classification": {
+            "recipe": RECIPE | {"augment": {"shift": 1}},
+            "models": [{"name": "mlp", "options": {"dropout": 0.2}}],
+        },
         "segmentation": {
             "task": "segmentation",
             "datasets": [streets],
             "models": [{"name": "segnet", "options": {"width": 4, "depth": 2}}],
             "recipe": RECIPE | {"batch_size": 8, "augment": augment},
         },
-    }  # fmt: skip
+    }
     (spec,) = specs(tmp_path, **changes[task])
     on = machine(tmp_path)
     first = finish(spec, tmp_path / "a" / "b" / "first", on)
@@ -103,7 +106,8 @@ def test_same_spec_gives_the_same_bits_in_a_used_and_in_a_fresh_process(tmp_path
     subprocess.run([sys.executable, "-m", "cvbench.harness", str(tmp_path / "job.json")], check=True, timeout=300)
     fresh = read_record(fresh_folder / "record.json")
     assert first.metrics == used.metrics == fresh.metrics
-    weights = [torch.load(tmp_path / "a" / "b" / name / "model.pt", weights_only=True) for name in ("first", "used", "fresh")]
+    folders = [tmp_path / "a" / "b" / name for name in ("first", "used", "fresh")]
+    weights = [torch.load(folder / "model.pt", weights_only=True) for folder in folders]
     for name, tensor in weights[0].items():
         assert torch.equal(tensor, weights[1][name])
         assert torch.equal(tensor, weights[2][name])

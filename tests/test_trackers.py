@@ -33,8 +33,8 @@ def test_wandb_runs_offline_in_its_own_process(tmp_path: Path) -> None:
     """In a subprocess, because wandb starts a service and changes signal handlers."""
     specs(tmp_path)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
-    command = [sys.executable, "-m", "cvbench", "run", str(tmp_path / "small.yaml"), "--tracker", "wandb", "--jobs", "1",
-               "--store", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache"), "--threads", "1"]  # fmt: skip
+    command = [sys.executable, "-m", "cvbench", "run", str(tmp_path / "small.yaml"), "--tracker", "wandb"]
+    command += ["--store", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache"), "--threads", "1", "--jobs", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
     (binary,) = (tmp_path / "runs").glob("digits/mlp/*/wandb/offline-run-*/run-*.wandb")

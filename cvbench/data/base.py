@@ -22,7 +22,7 @@ VOID = 255
 
 
 class DataError(ValueError):
-    """The data on disk are missing, damaged or not in the layout that the dataset declares. The message names the file."""
+    """The data on disk are missing, damaged or not in the declared layout. The message names the file."""
 
 
 class Sample(NamedTuple):
@@ -115,7 +115,7 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset's description and its splits by role. `train` and `val` may be absent (evaluation only); `test` never."""
+    """A description and the splits by role. `train` and `val` may be absent (evaluation only); `test` never."""
 
     info: DatasetInfo
     splits: Mapping[str, Split]

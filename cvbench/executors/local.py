@@ -1,4 +1,4 @@
-"""Runs a suite on this machine: as many runs at once as `jobs` says, each in a process that lives for the whole suite."""
+"""Runs a suite on this machine: `jobs` runs at once, each in a process that lives for the whole suite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OnEvent = Callable[[Event], None]
 
 
 def resources(machine: Machine, runs: int) -> tuple[int, int]:
-    """(jobs, threads): how many runs go at once, and the threads of each process; the same for the same suite and machine.
+    """(jobs, threads): runs at once, and threads of each process; the same for the same suite and machine.
 
     Threads change the last bits of sums, so they follow from the whole plan and not from what is left of it.
     """
@@ -44,7 +44,7 @@ def execute(
 ) -> Outcomes:
     """Does what `rerun` asks for and the store lacks. A run that fails costs itself only.
 
-    on_event is called in the calling thread. KeyboardInterrupt ends the workers and passes on; what is finished is kept.
+    on_event is called in the calling thread. KeyboardInterrupt ends the workers and passes on; what is done is kept.
     """
     tell = on_event or (lambda event: None)
     wanted = unique(runs)

@@ -1,12 +1,12 @@
-"""`Task`: the steps that all tasks share. A task adds its loss, its evidence and its metrics; nothing asks which task it is."""
+"""`Task`: the steps that all tasks share. A task adds its loss, evidence and metrics; nothing asks which one it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import lightning as L  # noqa: N812  (the name everybody uses)
+import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -46,8 +46,8 @@ class Task(L.LightningModule):
     total_steps: optimiser steps of the whole run; the schedule needs it, and asking the Trainer would break resuming.
     """
 
-    targets: ClassVar[type[Targets]]
-    scores: ClassVar[Scores]
+    targets: type[Targets]
+    scores: Scores
 
     def __init__(self, model: nn.Module, info: DatasetInfo, recipe: Recipe, total_steps: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Task(L.LightningModule):
         raise NotImplementedError
 
     def evidence_of(self, batch: Any) -> dict[str, Tensor]:
-        """What the model says of each sample of an evaluation batch, and what is true of it, as `Evidence.update` takes it."""
+        """What the model says of each sample of a batch, and what is true of it, as `Evidence.update` takes it."""
         raise NotImplementedError
 
     def split_evidence(

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  (the name everybody uses)
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from PIL import Image
 from torch import Tensor
 
@@ -40,7 +39,7 @@ class SegmentationTask(Task):
         self.register_buffer("class_weights", None, persistent=False)
 
     def prepare_training(self, class_counts: NDArray[np.int64] | None) -> None:
-        """Median-frequency balancing (Eigen & Fergus 2015): weight = median frequency / frequency; absent classes get 0."""
+        """Median-frequency balancing (Eigen & Fergus 2015): weight = median frequency / frequency; absent classes: 0."""
         if class_counts is None:
             return
         frequency = class_counts / class_counts.sum()
@@ -113,8 +112,8 @@ class SegmentationTask(Task):
 def resize_logits(logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     """Bilinear, corners not aligned: float (B, C, h, w) -> (B, C, *size).
 
-    Always in planes (NCHW), whatever the model's layout: the two layouts round differently, and planes are what the argmax
-    is fastest on.
+    Always in planes (NCHW), whatever the model's layout: the two layouts round differently, and planes are what the
+    argmax is fastest on.
     """
     logits = logits.contiguous()
     if logits.shape[-2:] == tuple(size):

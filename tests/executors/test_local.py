@@ -53,7 +53,8 @@ def suite(folder: Path, **changes: Any) -> list[RunSpec]:
 
 
 def machine(folder: Path, **changes: Any) -> Machine:
-    return Machine(**{"accelerator": "cpu", "threads": 1, "jobs": 1, "cache": folder / "cache", "data_root": folder} | changes)
+    given = {"accelerator": "cpu", "threads": 1, "jobs": 1, "cache": folder / "cache", "data_root": folder}
+    return Machine(**given | changes)
 
 
 def photos(folder: Path) -> None:
@@ -77,7 +78,7 @@ def test_failing_runs_cost_themselves_only(tmp_path: Path, monkeypatch: pytest.M
     damaged.write_bytes(damaged.read_bytes()[:60])
     runs = suite(
         tmp_path,
-        datasets=[{"name": "folder", "options": {"path": "photos"}}, {"name": "folder", "options": {"path": "damaged"}}],
+        datasets=[{"name": "folder", "options": {"path": path}} for path in ("photos", "damaged")],
         models=["misbehaving:raises", "misbehaving:dies", "linear"],
         recipe=RECIPE | {"input_size": [8, 8]},
     )  # fmt: skip
@@ -118,7 +119,7 @@ def test_what_is_done_is_not_repeated(tmp_path: Path) -> None:
 
 
 def test_evaluation_on_two_processes_equals_one(tmp_path: Path) -> None:
-    """One checkpoint, an uneven test split (453 digits; 7 scenes), 1 and 2 real processes: the same evidence and scores."""
+    """One checkpoint, an uneven test split of 7 scenes, 1 and 2 real processes: the same evidence and scores."""
     streets = {"name": "streets", "options": {"height": 48, "width": 64, "train": 16, "val": 5, "test": 7}}
     segnet = {"name": "segnet", "options": {"width": 4, "depth": 2}}
     store = Store(tmp_path / "runs")
