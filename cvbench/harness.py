@@ -104,7 +104,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     threads = machine.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     # Deterministic mode would fill every new tensor with NaN, to catch reads of what was never written: 7 % of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     dataset = load_dataset(spec.task, spec.dataset, machine.data_root)
     info = dataset.info.at(recipe.input_size)
     if info.input_size is None:

@@ -177,9 +177,9 @@ def test_a_run_folder_that_is_a_link_is_refused(store: Store, tmp_path: Path) ->
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("not a folder")
-    with pytest.raises(ValueError, match=r"runs.*: Expected a folder of the store, but got a file"):
-        with Store(tmp_path / "runs").lock(spec()):
-            pass
+    store = Store(tmp_path / "runs")
+    with pytest.raises(ValueError, match=r"runs.*: Expected a folder of the store, but got a file"), store.lock(spec()):
+        pass
 
 
 HOLDER = """
@@ -219,10 +219,14 @@ def test_two_processes_do_not_hold_one_run(store: Store) -> None:
     assert holder.returncode == 0
 
 
+def named(values: list[str]) -> dict[str, str]:
+    return {f"option_{index}": value for index, value in enumerate(values)}
+
+
 def test_the_saved_spec_is_the_same_run(store: Store) -> None:
-    odd = {"a": "no", "b": "1e-3", "c": "012", "d": "null", "e": "~", "f": "2020-01-01", "g": "a: b # c", "h": "été\n日",
-           "i": 1e-5, "j": 1e22, "k": 0.1 + 0.2, "l": True, "m": None, "n": [[1, 2.0], {"x": "="}], "o": "", "p": " x ",
-           "q": "<<", "r": "0x1F", "s": "!t", "t": "1_000", "u": "yes", "v": -0.0, "w": "true", "x": "'\"", "y": "\t"}  # fmt: skip
+    texts = ["no", "yes", "true", "null", "~", "", " x ", "1e-3", "012", "0x1F", "1_000", "2020-01-01", "a: b # c", "=",
+             "<<", "!t", "'\"", "\t", "été\n日"]  # fmt: skip
+    odd = named(texts) | {"numbers": [1e-5, 1e22, 0.1 + 0.2, -0.0, 2.0, 3], "deep": [[1], {"x": None}]}
     run = spec(
         dataset=DatasetRef(name="folder", options=odd, version=1),
         model=ModelRef(name="mlp", options={}, weights=Weights(source="/a b/ü.pt", sha256="12e4")),

@@ -39,7 +39,7 @@ class SegmentationTask(Task):
         self.register_buffer("class_weights", None, persistent=False)
 
     def prepare_training(self, class_counts: NDArray[np.int64] | None) -> None:
-        """Median-frequency balancing (Eigen & Fergus 2015): weight = median frequency / frequency; absent classes: 0."""
+        """Median-frequency balancing (Eigen & Fergus 2015): weight = median / frequency; absent classes: 0."""
         if class_counts is None:
             return
         frequency = class_counts / class_counts.sum()
