@@ -69,7 +69,7 @@ def _outwards(loc: Loc) -> list[Loc]:
 def read_yaml(path: Path) -> Document:
     """Reads one file. Raises SpecError (file:line) when it is unreadable, not YAML, or uses tags or duplicate keys."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         byte = f"byte {error.start} is {error.object[error.start]:#04x}"
         rule = f"cannot be read: Expected UTF-8 text, but {byte}; save it as UTF-8"

@@ -137,3 +137,12 @@ def test_mistakes_of_the_file_keep_their_line_beside_an_override(folder: Path) -
     assert [(problem.file, problem.line) for problem in raised.value.problems] == [
         ("command line", None), (str(folder / "one.yaml"), 5)
     ]  # fmt: skip
+
+
+def test_the_longest_name_that_fits_is_meant(tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(
+        "task: classification\ndatasets: [digits]\nmodels: [{name: mlp, label: net}, {name: mlp, label: net.v2}]\n"
+    )
+    (benchmark,) = load_suite([file], ["models.net.v2.options.hidden=[9]"]).benchmarks
+    assert [model.options for model in benchmark.models] == [{}, {"hidden": [9]}]

@@ -219,14 +219,11 @@ def test_two_processes_do_not_hold_one_run(store: Store) -> None:
     assert holder.returncode == 0
 
 
-def named(values: list[str]) -> dict[str, str]:
-    return {f"option_{index}": value for index, value in enumerate(values)}
-
-
 def test_the_saved_spec_is_the_same_run(store: Store) -> None:
     texts = ["no", "yes", "true", "null", "~", "", " x ", "1e-3", "012", "0x1F", "1_000", "2020-01-01", "a: b # c", "=",
              "<<", "!t", "'\"", "\t", "été\n日"]  # fmt: skip
-    odd = named(texts) | {"numbers": [1e-5, 1e22, 0.1 + 0.2, -0.0, 2.0, 3], "deep": [[1], {"x": None}]}
+    odd = dict(zip("abcdefghijklmnopqrs", texts, strict=True))
+    odd |= {"numbers": [1e-5, 1e22, 0.1 + 0.2, -0.0, 2.0, 3], "deep": [[1], {"x": None}]}  # type: ignore[dict-item]
     run = spec(
         dataset=DatasetRef(name="folder", options=odd, version=1),
         model=ModelRef(name="mlp", options={}, weights=Weights(source="/a b/ü.pt", sha256="12e4")),

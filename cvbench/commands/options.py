@@ -80,7 +80,7 @@ class MachineOptions:
 
 def paths_and_overrides(given: Sequence[str]) -> tuple[list[str], list[str]]:
     """Splits positional arguments: `dotted.key=value` changes a benchmark, everything else names one."""
-    overrides = [text for text in given if re.match(r"[A-Za-z_][\w./-]*=", text) and not Path(text).exists()]
+    overrides = [text for text in given if re.match(r"[A-Za-z_][\w./:-]*=", text) and not Path(text).exists()]
     return [text for text in given if text not in overrides], overrides
 
 

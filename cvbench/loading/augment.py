@@ -89,23 +89,32 @@ def _affine(images: Tensor, masks: Tensor | None, matrices: Tensor) -> tuple[Ten
 
 
 def _flip(images: Tensor, masks: Tensor | None, mirrored: Tensor) -> tuple[Tensor, Tensor | None]:
-    mirrored = mirrored.to(images.device)
-    images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-    return images, None if masks is None else torch.where(mirrored[:, None, None], masks.flip(-1), masks)
+    rows = mirrored.nonzero()[:, 0].to(images.device)
+
+    def flip(pixels: Tensor) -> Tensor:  # (B, H, W, ...); copies half of the samples on average
+        return pixels.index_copy(0, rows, pixels.index_select(0, rows).flip(2))
+
+    return flip(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), None if masks is None else flip(masks)
 
 
 def _shift(images: Tensor, masks: Tensor | None, drawn: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
     """Moves each sample by whole pixels from -most..most."""
-    height, width = images.shape[-2:]
-    offsets = (drawn[:, [geometry.SHIFT_Y, geometry.SHIFT_X]] * (2 * most + 1)).long().to(images.device)
-    rows = torch.arange(height, device=images.device) + offsets[:, 0, None]
-    columns = torch.arange(width, device=images.device) + offsets[:, 1, None]
-    batch = torch.arange(len(images), device=images.device)[:, None, None]
-    place = batch, rows[:, :, None], columns[:, None, :]
-    # Index in the padded picture; channels last, so that one gather moves whole pixels.
-    margins = (most, most, most, most)
-    images = F.pad(images, margins).permute(0, 2, 3, 1)[place].permute(0, 3, 1, 2)
-    return images, None if masks is None else F.pad(masks, margins, value=VOID)[place]
+    choices = 2 * most + 1
+    down, right = (drawn[:, [geometry.SHIFT_Y, geometry.SHIFT_X]] * choices).long().to(images.device).unbind(1)
+    batch = torch.arange(len(images), device=images.device)
+
+    def shift(pixels: Tensor, value: int) -> Tensor:  # (B, H, W, C)
+        _, height, width, channels = pixels.shape
+        padded = F.pad(pixels, (0, 0, most, most, most, most), value=value).contiguous()
+        each, row, column, channel = padded.stride()
+        # Every place at which a window of the picture's size fits: a view, from which one index takes whole windows.
+        windows = padded.as_strided(
+            (len(pixels), choices, choices, height, width, channels), (each, row, column, row, column, channel)
+        )
+        return windows[batch, down, right]
+
+    moved = shift(images.permute(0, 2, 3, 1), 0).permute(0, 3, 1, 2)
+    return moved, None if masks is None else shift(masks[..., None], VOID)[..., 0]
 
 
 def _jitter(images: Tensor, drawn: Tensor, strength: float) -> Tensor:

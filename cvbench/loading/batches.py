@@ -12,7 +12,8 @@ class ClassificationBatch(NamedTuple):
 
     images: uint8 (B, C, H, W) as it travels, float32 in [0, 1] on the device, channels-last in memory.
     labels: int64 (B,) class indices. index: int64 (B,) positions in the split.
-    draws: float32 (B, K), on the host: uniform numbers that decide each sample's augmentation; K = 0 in evaluation.
+    draws: float32 (B, K), on the host: uniform numbers that decide each sample's augmentation; K = 0 where nothing
+    is augmented, as in evaluation.
     """
 
     images: Tensor

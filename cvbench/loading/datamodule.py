@@ -17,7 +17,7 @@ from cvbench.loading.loader import Loader, Source
 from cvbench.loading.sources import open_source
 from cvbench.loading.targets import Targets
 from cvbench.machine import Machine
-from cvbench.spec import DatasetRef, Recipe
+from cvbench.spec import Augment, DatasetRef, Recipe
 
 
 class DataModule(L.LightningDataModule):
@@ -101,6 +101,7 @@ class DataModule(L.LightningDataModule):
             world=world,
             workers=self.machine.workers,
             steps=self.steps_per_epoch if training else None,
+            draws=self.recipe.augment != Augment(),
         )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

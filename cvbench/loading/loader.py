@@ -35,6 +35,7 @@ class Loader:
 
     batch_size: of this process; the global batch is `world` times that. The rows of a global batch are dealt out as
     [rank::world], so that any number of processes sees the same global batches. steps: fewer batches an epoch.
+    draws: False where nothing is augmented.
 
     State: {epoch, position}, the next batch to hand out; an iterator that is left in mid-epoch is taken up there by the
     next one.
@@ -55,12 +56,13 @@ class Loader:
         world: int = 1,
         workers: int = 0,
         steps: int | None = None,
+        draws: bool = True,
     ) -> None:
         self.source, self.batch_size, self.training, self.seed = source, batch_size, training, seed
         self.rank, self.world, self.workers = rank, world, 0 if source.in_memory else workers
         self.steps = steps
         self.epoch = self.position = 0
-        self._keys = sample_keys(source.ids) if training else None
+        self._keys = sample_keys(source.ids) if training and draws else None
 
     def __len__(self) -> int:
         size, step = len(self.source.ids), self.batch_size * self.world
@@ -89,14 +91,13 @@ class Loader:
         order = epoch_order(self.seed, self.epoch, size)
         return [order[b * step : (b + 1) * step][self.rank :: self.world] for b in range(len(self))]
 
-    def _draws(self, index: NDArray[np.int64], epoch: int) -> NDArray[np.float32]:
+    def _draws(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
         if self._keys is None:
             return np.zeros((len(index), 0), dtype=np.float32)
-        return uniforms(self.seed, epoch, self._keys[index], DRAWS)
+        return uniforms(self.seed, self.epoch, self._keys[index], DRAWS)
 
     def _fetch_all(self, indices: list[NDArray[np.int64]]) -> Iterator[Any]:
-        epoch = self.epoch  # fixed now: the counter moves on before the last batch is used
-        wanted = ((index, self._draws(index, epoch)) for index in indices)
+        wanted = ((index, self._draws(index)) for index in indices)
         if not self.workers:
             for index, draws in wanted:
                 yield self.source.fetch(index, draws)

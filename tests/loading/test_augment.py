@@ -85,6 +85,14 @@ def test_shifts_are_uniform_over_all_offsets() -> None:
     assert places[2:7].min() > 500  # 600 expected, sigma 22
 
 
+def test_flip_together_with_a_crop_flips_the_crop() -> None:
+    given, drawn = images(), draws(FLIP=0.7)
+    plain, _ = Augmenter(Augment(flip=True, crop_scale=(0.3, 0.6)))(given, None, drawn)
+    drawn[:, geometry.FLIP] = 0.3
+    mirrored, _ = Augmenter(Augment(flip=True, crop_scale=(0.3, 0.6)))(given, None, drawn)
+    torch.testing.assert_close(mirrored, tv.horizontal_flip(plain), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("size", [(20, 28), (28, 20), (21, 21)])
 def test_rotation_is_torchvisions(size: tuple[int, int]) -> None:
     given, drawn = images(height=size[0], width=size[1]), draws()

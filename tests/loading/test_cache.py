@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -53,27 +55,28 @@ def test_a_finished_cache_needs_no_lock_and_so_no_permission_to_write(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
-def _build_and_count(folder: Path, counts: Path) -> None:
+def _build_and_count(folder: Path, counts: Path, together: Barrier) -> None:
     def slow(index: int) -> tuple[np.ndarray, np.ndarray]:
         with counts.open("a") as file:  # appending is atomic for so little
             file.write(f"{index}\n")
+        time.sleep(0.01)
         return prepare(index)
 
-    arrays = cached(folder, 50, slow)
-    assert arrays.targets.sum() == 10 * 49 * 50 / 2
+    together.wait()
+    arrays = cached(folder, 30, slow)
+    assert arrays.targets.sum() == 10 * 29 * 30 / 2
 
 
 def test_of_several_processes_one_builds_and_the_others_wait(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_build_and_count, args=(tmp_path / "key", tmp_path / "counts")) for _ in range(4)
-    ]
+    given = (tmp_path / "key", tmp_path / "counts", context.Barrier(4))
+    processes = [context.Process(target=_build_and_count, args=given) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    assert (tmp_path / "counts").read_text().split() == [str(index) for index in range(50)]
+    assert (tmp_path / "counts").read_text().split() == [str(index) for index in range(30)]
 
 
 def _die_half_way(folder: Path) -> None:

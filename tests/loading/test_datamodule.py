@@ -145,6 +145,21 @@ def test_cache_files_and_workers_train_on_the_same_bits(
     assert torch.equal(seen[0], seen[2])
 
 
+def test_crops_cut_while_decoding_are_not_cut_again(tmp_path: Path) -> None:
+    recipe = Recipe(input_size=(6, 6), augment=Augment(crop_scale=(0.2, 0.4)))
+    loaders = module(dataset(COUNTS, Unpublished), tmp_path, recipe)
+    batch = next(iter(loaders.train_dataloader()))
+    assert torch.equal(loaders.on_after_batch_transfer(batch, 0).images, batch.images / 255)
+
+
+def test_draws_stay_on_the_host(tmp_path: Path) -> None:
+    loaders = module(dataset(COUNTS), tmp_path, Recipe(augment=Augment(flip=True)))
+    batch = next(iter(loaders.train_dataloader()))
+    moved = loaders.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert moved.images.device.type == "meta"
+    assert moved.draws is batch.draws
+
+
 def test_an_epoch_can_be_shortened(tmp_path: Path) -> None:
     loaders = module(dataset(COUNTS), tmp_path)
     assert len(loaders.train_dataloader()) == 4
