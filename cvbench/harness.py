@@ -10,9 +10,6 @@ import importlib
 import logging
 import math
 import random
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,10 +25,11 @@ from torch import nn
 from cvbench import catalog
 from cvbench.callbacks import OnEvent, Progress, StepSeeds, Throughput, ValidateLast, derived_seed
 from cvbench.costs import PeakMemory
-from cvbench.data.base import Dataset, DatasetInfo
+from cvbench.data.base import DatasetInfo
 from cvbench.devices import Accelerator, check_precision, pick_accelerator
 from cvbench.events import Event
 from cvbench.loading.datamodule import DataModule
+from cvbench.logs import logged_to
 from cvbench.machine import Machine
 from cvbench.models.weights import load_weights
 from cvbench.record import Record
@@ -90,7 +88,7 @@ def run(spec: RunSpec, machine: Machine, folder: Path, *, on_event: OnEvent | No
     """
     tell = on_event or (lambda event: None)
     folder.mkdir(parents=True, exist_ok=True)
-    with _logged(folder / "log.txt"):
+    with logged_to(folder / "log.txt"):
         return _run(spec, machine, folder, tell)
 
 
@@ -128,7 +126,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     data.steps_per_epoch = length.steps_per_epoch
     task = kind(model, info, recipe, length.steps)
     if train and recipe.class_weights != "none":
-        task.prepare_training(class_counts(dataset, info))
+        task.prepare_training(dataset.splits["train"].class_counts(info.num_classes))
     best = _checkpoint(spec, folder) if validate else None
     timing = Throughput(length.steps_per_epoch * recipe.batch_size)
     callbacks = [StepSeeds(spec.seed), ValidateLast(), Progress(spec, length.epochs, length.steps, tell), timing]
@@ -196,15 +194,6 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def class_counts(dataset: Dataset, info: DatasetInfo) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """How often each class occurs in the training targets (pixels or images), int64 (num_classes,); void left out."""
-    counts = np.zeros(256 if info.num_classes <= 256 else info.num_classes, dtype=np.int64)
-    split = dataset.splits["train"]
-    for index in range(len(split)):
-        counts += np.bincount(np.ravel(split.target(index)), minlength=len(counts))
-    return counts[: info.num_classes]
-
-
 def _checkpoint(spec: RunSpec, folder: Path) -> ModelCheckpoint:
     _, metrics = catalog.metrics(spec.task)
     return ModelCheckpoint(
@@ -217,30 +206,6 @@ def _checkpoint(spec: RunSpec, folder: Path) -> ModelCheckpoint:
         enable_version_counter=False,
         auto_insert_metric_name=False,
     )
-
-
-@contextmanager
-def _logged(path: Path) -> Iterator[None]:
-    """Everything that libraries log or warn goes into the run's log.txt, nothing to the terminal."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    names = ("lightning.pytorch", "lightning.fabric", "cvbench", "py.warnings", "torch")
-    loggers = [logging.getLogger(name) for name in names]
-    before = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
-    for logger in loggers:
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            yield
-    finally:
-        logging.captureWarnings(False)
-        for logger, handlers, propagate, level in before:
-            logger.handlers, logger.propagate = handlers, propagate
-            logger.setLevel(level)
-        handler.close()
 
 
 def main(job: Path) -> None:

@@ -56,6 +56,16 @@ class Split:
         """The target alone; override where it costs less than the whole sample."""
         return self[index].target
 
+    def class_counts(self, num_classes: int) -> NDArray[np.int64]:
+        """How often each class occurs among the targets, int64 (C,): images, or pixels at the masks' own size; no void.
+
+        Reads every target.
+        """
+        counts = np.zeros(max(num_classes, VOID + 1), dtype=np.int64)
+        for index in range(len(self)):
+            counts += np.bincount(np.ravel(self.target(index)), minlength=len(counts))
+        return counts[:num_classes]
+
     def bulk(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
         """All images (N, H, W, C) and labels (N,) at once, where the dataset is published as arrays; else None."""
         return None

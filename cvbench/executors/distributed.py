@@ -39,17 +39,18 @@ class Distributed:
                    "-m", "cvbench.harness", str(folder / "job.json")]  # fmt: skip
         told: dict[str, Any] | None = None
         with (folder / "processes.txt").open("w", encoding="utf-8") as log:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
             )
-            assert self._process.stdout is not None
-            for line in self._process.stdout:
-                kind, _, text = line.partition(" ")
-                if kind == "@event":
-                    tell(Event(**(json.loads(text) | {"run": run})))
-                elif kind == "@failure":
-                    told = told or json.loads(text)
-            code = self._process.wait()
+            self._process = process
+            with process:  # closes the pipe
+                for line in process.stdout or ():
+                    kind, _, text = line.partition(" ")
+                    if kind == "@event":
+                        tell(Event(**(json.loads(text) | {"run": run})))
+                    elif kind == "@failure":
+                        told = told or json.loads(text)
+            code = process.returncode
         self._process = None
         if code == 0 and (folder / "record.json").is_file():
             (folder / "job.json").unlink()

@@ -51,6 +51,8 @@ class Worker:
             if self._process.is_alive():
                 self._process.kill()
                 self._process.join()
+        if self._pipe is not None:
+            self._pipe.close()
         self._process = self._pipe = None
 
     def _started(self) -> Connection:

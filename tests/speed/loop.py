@@ -34,19 +34,19 @@ from cvbench.tasks.classification import ClassificationTask
 from cvbench.tasks.schedule import build_optimiser, build_schedule
 from tests.speed.timing import Row
 
-CLASSES, SIDE, BATCH, VAL, EPOCHS = 10, 32, 128, 256, 4
+CLASSES, SIDE, BATCH, VAL, EPOCHS = 10, 32, 128, 128, 2
 
 
 def measure() -> list[Row]:
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it tells of each Trainer
     return [
-        _compare("training loop, long steps", 100, steps=20, target=0.95),
-        _compare("training loop, short steps", 5, steps=100, target=0.70),
+        _compare("training loop, long steps", 100, steps=16, target=0.95),
+        _compare("training loop, short steps", 5, steps=60, target=0.70),
     ]
 
 
-def _compare(name: str, width: int, steps: int, target: float, rounds: int = 4) -> Row:
+def _compare(name: str, width: int, steps: int, target: float, rounds: int = 9) -> Row:
     """CPU seconds of a step with its share of the epoch's end, the best epoch of each side, in turn."""
     times: list[list[float]] = [[], []]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
