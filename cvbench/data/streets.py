@@ -135,10 +135,9 @@ def build(root: Path, *, task: str, seed: int = 0, height: int = 96, width: int 
         task=task,
         protocol={
             "classes": len(served.classes),
-            "scoring_size": "native",
             "size": [height, width],
             "roles": dict.fromkeys(splits, "generated"),
-            "void": "none",
+            **({"scoring_size": "native", "void": "none"} if served.coloured else {}),
         },
         revision=hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12],
         classes=served.classes,

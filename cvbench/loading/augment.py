@@ -89,10 +89,15 @@ def _affine(images: Tensor, masks: Tensor | None, matrices: Tensor) -> tuple[Ten
 
 
 def _flip(images: Tensor, masks: Tensor | None, mirrored: Tensor) -> tuple[Tensor, Tensor | None]:
-    rows = mirrored.nonzero()[:, 0].to(images.device)
+    # Only those that are mirrored, on average half, are turned; then all are picked in order from both: whole rows are
+    # copied fast, which a choice pixel by pixel is not.
+    chosen = mirrored.nonzero()[:, 0]
+    order = torch.arange(len(mirrored))
+    order[chosen] = torch.arange(len(mirrored), len(mirrored) + len(chosen))
+    rows, order = chosen.to(images.device), order.to(images.device)
 
-    def flip(pixels: Tensor) -> Tensor:  # (B, H, W, ...); copies half of the samples on average
-        return pixels.index_copy(0, rows, pixels.index_select(0, rows).flip(2))
+    def flip(pixels: Tensor) -> Tensor:  # (B, H, W, ...)
+        return torch.cat([pixels, pixels.index_select(0, rows).flip(2)]).index_select(0, order)
 
     return flip(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), None if masks is None else flip(masks)
 
