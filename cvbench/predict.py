@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from cvbench.data.files import read_image
-from cvbench.loading.geometry import evaluation_geometry, resize
+from cvbench.pictures import describe
 from cvbench.record import write_atomically
-from cvbench.tasks.base import Task
 from cvbench.trained import load_task
 
 
@@ -35,20 +32,10 @@ def predict(run: Path | str, images: Sequence[Path], out: Path) -> list[dict[str
     found = []
     for path in images:
         image = read_image(path, mode="L" if task.info.channels == 1 else "RGB")
-        told, picture, labels = describe(task, image)
-        picture.save(out / f"{path.stem}.png")
-        if labels is not None:
-            Image.fromarray(labels).save(out / f"{path.stem}_labels.png")
-        found.append({"image": str(path), **told})
+        told = describe(task, image)
+        told.picture.save(out / f"{path.stem}.png")
+        if told.labels is not None:
+            Image.fromarray(told.labels).save(out / f"{path.stem}_labels.png")
+        found.append({"image": str(path), **told.facts})
     write_atomically(out / "predictions.json", json.dumps(found, indent=1) + "\n")
     return found
-
-
-def describe(task: Task, image: NDArray[np.uint8]) -> tuple[dict[str, Any], Image.Image, NDArray[np.uint8] | None]:
-    """(facts, a picture that shows them, a label map or None) of one uint8 (H, W, C) image of any size."""
-    recipe = task.recipe.model_copy(update={"input_size": task.info.input_size})
-    height, width = image.shape[:2]
-    small = resize(image, evaluation_geometry(height, width, recipe))
-    batch = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().div(255)
-    with torch.inference_mode():
-        return task.describe(batch, image)

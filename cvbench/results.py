@@ -22,6 +22,7 @@ from cvbench.devices import Accelerator, device_name
 from cvbench.environment import environment
 from cvbench.machine import Machine
 from cvbench.metrics.version import EVALUATOR_VERSION
+from cvbench.pictures import draw_samples
 from cvbench.record import Costs, DatasetFacts, Execution, Record, Selection, write_record
 from cvbench.spec import RunSpec
 from cvbench.tasks.base import Task
@@ -89,6 +90,9 @@ def conclude(run: Tested) -> Record:
     save_arrays(run.folder / "evidence.npz", evidence)
     _save_truth(run.folder, run.info, truth)
     _write_curves(run.folder / "curves.csv", task.curves)
+    _write_confusion(run.folder / "confusion.csv", task.scores.confusion(evidence, truth), run.info.classes)
+    title = f"{spec.name}: image, prediction, truth"
+    draw_samples(task, run.dataset.splits["test"], run.folder / "samples.png", title=title)
     torch.save(task.model.state_dict(), run.folder / "model.pt")
     (run.folder / "best.ckpt").unlink(missing_ok=True)
     write_record(record, run.folder / "record.json")
@@ -157,3 +161,11 @@ def _write_curves(path: Path, rows: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _write_confusion(path: Path, counts: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+    """Rows are the truth, columns what was said; `none` counts predictions that are no class."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["truth", *classes, "none"])
+        writer.writerows([name, *row] for name, row in zip(classes, counts.tolist(), strict=True))

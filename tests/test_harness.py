@@ -66,7 +66,11 @@ def test_everything_that_the_store_promises_is_there(tmp_path: Path) -> None:
     folder = tmp_path / "digits" / "mlp" / spec.run_id
     record = finish(spec, folder, machine(tmp_path))
     assert read_record(folder / "record.json") == record
-    assert {"record.json", "evidence.npz", "curves.csv", "log.txt", "model.pt"} <= {p.name for p in folder.iterdir()}
+    promised = {"record.json", "evidence.npz", "curves.csv", "confusion.csv", "samples.png", "log.txt", "model.pt"}
+    assert promised <= {path.name for path in folder.iterdir()}
+    table = [row.split(",") for row in (folder / "confusion.csv").read_text().splitlines()]
+    right = sum(int(row[place + 1]) for place, row in enumerate(table[1:]))
+    assert right == round(record.metrics["test/top1"] * record.samples["test"])
     with np.load(folder / "evidence.npz", allow_pickle=False) as evidence:
         assert len(set(evidence["ids"])) == record.samples["test"]
     (truth,) = (tmp_path / "digits").glob("truth-*.npz")

@@ -91,13 +91,22 @@ class Loader:
         order = epoch_order(self.seed, self.epoch, size)
         return [order[b * step : (b + 1) * step][self.rank :: self.world] for b in range(len(self))]
 
+    def _wanted(self, indices: list[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Each batch's samples and their draws; those of several batches at once cost little more than of one."""
+        for first in range(0, len(indices), 16):
+            some = indices[first : first + 16]
+            draws = self._draws(np.concatenate(some))
+            for index in some:
+                yield index, draws[: len(index)]
+                draws = draws[len(index) :]
+
     def _draws(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
         if self._keys is None:
             return np.zeros((len(index), 0), dtype=np.float32)
         return uniforms(self.seed, self.epoch, self._keys[index], DRAWS)
 
     def _fetch_all(self, indices: list[NDArray[np.int64]]) -> Iterator[Any]:
-        wanted = ((index, self._draws(index)) for index in indices)
+        wanted = self._wanted(indices)
         if not self.workers:
             for index, draws in wanted:
                 yield self.source.fetch(index, draws)

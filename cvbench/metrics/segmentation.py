@@ -17,7 +17,15 @@ from __future__ import annotations
 import numpy as np
 
 from cvbench.metrics.alignment import Arrays, aligned
-from cvbench.metrics.confusion import ClassCounts, by_class, class_accuracy, class_counts, class_iou, labelled_scores
+from cvbench.metrics.confusion import (
+    ClassCounts,
+    Counts,
+    by_class,
+    class_accuracy,
+    class_counts,
+    class_iou,
+    labelled_scores,
+)
 
 PRIMARY = "miou"
 METRICS = {
@@ -47,6 +55,13 @@ def per_class(evidence: Arrays, truth: Arrays) -> dict[str, dict[str, float | No
     counts = split_counts(evidence, truth)
     classes = truth["classes"]
     return {"iou": by_class(classes, class_iou(counts)), "accuracy": by_class(classes, class_accuracy(counts))}
+
+
+def confusion(evidence: Arrays, truth: Arrays) -> Counts:
+    """Pixels by (true, predicted) class, int64 (C, C+1); the last column: predictions that are no class. Raises as
+    `score`."""
+    split_counts(evidence, truth)
+    return evidence["confusion"].astype(np.int64)
 
 
 def split_counts(evidence: Arrays, truth: Arrays) -> ClassCounts:

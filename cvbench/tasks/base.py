@@ -32,12 +32,21 @@ class Predictions(NamedTuple):
     ids: Sequence[str]
 
 
+class Description(NamedTuple):
+    """Facts for JSON, a picture that shows them, and a uint8 (H, W) label map where the task has one."""
+
+    facts: dict[str, Any]
+    picture: Image.Image
+    labels: NDArray[np.uint8] | None = None
+
+
 class Scores(Protocol):
     """A module of `cvbench.metrics`: one implementation of scoring for validation, test, files and statistics."""
 
     METRICS: dict[str, tuple[str, str]]
     score: Callable[..., dict[str, float]]
     per_class: Callable[..., dict[str, dict[str, float | None]]]
+    confusion: Callable[..., NDArray[np.int64]]
 
 
 class Task(L.LightningModule):
@@ -82,12 +91,11 @@ class Task(L.LightningModule):
     def save_predictions(self, batch: Any, predictions: Predictions) -> None:
         """Writes what the model says of a test batch as files. Nothing by default: the evidence has it all."""
 
-    def describe(
-        self, images: Tensor, original: NDArray[np.uint8]
-    ) -> tuple[dict[str, Any], Image.Image, NDArray[np.uint8] | None]:
-        """(facts for JSON, a picture that shows them, a label map or None) of one image.
+    def describe(self, images: Tensor, original: NDArray[np.uint8], truth: Any = None) -> Description:
+        """What the model says of one image, and where it is known what is true of it.
 
         images: float (1, C, h, w) in [0, 1] at the input size. original: uint8 (H, W, C) as it was read.
+        truth: the sample's target, as the dataset gives it.
         """
         raise NotImplementedError
 

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from cvbench.data.drawing import below, scaled, written
 from cvbench.loading.batches import ClassificationBatch
 from cvbench.loading.targets import Labels
 from cvbench.metrics import classification as scores
-from cvbench.tasks.base import Task
+from cvbench.tasks.base import Description, Task
 from cvbench.tasks.evidence import Evidence
 from cvbench.tasks.kernels import classification_rows
 
@@ -47,9 +46,7 @@ class ClassificationTask(Task):
         evidence = {"ids": ids, **{name: gathered[name] for name in names}}
         return evidence, {"ids": ids, "labels": gathered["label"], "classes": np.asarray(self.info.classes)}
 
-    def describe(
-        self, images: Tensor, original: NDArray[np.uint8]
-    ) -> tuple[dict[str, Any], Image.Image, NDArray[np.uint8] | None]:
+    def describe(self, images: Tensor, original: NDArray[np.uint8], truth: int | None = None) -> Description:
         probabilities = self(images).float().softmax(dim=1)[0]
         best = probabilities.topk(min(5, self.info.num_classes))
         top = [
@@ -57,8 +54,9 @@ class ClassificationTask(Task):
             for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         lines = [f"{item['probability']:6.1%}  {item['label']}" for item in top]
+        lines += [] if truth is None else [f"truth: {self.info.classes[truth]}"]
         picture = scaled(original, smoothly=min(original.shape[:2]) > 64)
-        return {"top": top}, below(picture, written(lines, max(240, picture.width))), None
+        return Description({"top": top}, below(picture, written(lines, max(240, picture.width))))
 
 
 TASK = ClassificationTask

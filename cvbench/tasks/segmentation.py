@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from cvbench.data.base import VOID
-from cvbench.data.drawing import below, legend, mask_pair, palette
+from cvbench.data.drawing import below, beside, colourise, legend, mask_pair, palette, scaled
 from cvbench.loading.batches import SegmentationBatch
 from cvbench.loading.targets import Masks
 from cvbench.metrics import segmentation as scores
-from cvbench.tasks.base import Predictions, Task
+from cvbench.tasks.base import Description, Predictions, Task
 from cvbench.tasks.evidence import Evidence
 from cvbench.tasks.kernels import argmax_classes, segmentation_counts
 
@@ -95,18 +95,21 @@ class SegmentationTask(Task):
         return evidence, {"ids": ids, "pixels": gathered["truth"], "classes": np.asarray(self.info.classes)}
 
     def describe(
-        self, images: Tensor, original: NDArray[np.uint8]
-    ) -> tuple[dict[str, Any], Image.Image, NDArray[np.uint8] | None]:
+        self, images: Tensor, original: NDArray[np.uint8], truth: NDArray[np.uint8] | None = None
+    ) -> Description:
         sizes = torch.tensor([original.shape[:2]])
         labels = self.predict(images, sizes)[0].to(torch.uint8).numpy()
         shares = np.bincount(labels.ravel(), minlength=self.info.num_classes) / labels.size
         found = {name: round(float(share), 6) for name, share in zip(self.info.classes, shares, strict=True) if share}
         colours = self.info.colours or palette(self.info.num_classes)
-        seen = [index for index, share in enumerate(shares) if share]
         picture = mask_pair(original, labels, colours, longest=480)
+        seen = [index for index, share in enumerate(shares) if share]
+        if truth is not None:
+            seen = sorted({*seen, *np.unique(truth[truth != VOID]).tolist()})
+            picture = beside(picture, Image.fromarray(np.asarray(scaled(colourise(truth, colours), longest=480))))
         names = [self.info.classes[index] for index in seen]
         foot = legend(names, [colours[index] for index in seen], max(picture.width, 480))
-        return {"shares": found}, below(picture, foot), labels
+        return Description({"shares": found}, below(picture, foot), labels)
 
 
 def resize_logits(logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:

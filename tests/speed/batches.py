@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from torchvision.transforms import functional
 
 from cvbench.data import base, camvid
 from cvbench.loading.datamodule import DataModule
-from cvbench.loading.loader import Loader
 from cvbench.loading.targets import Labels, Masks
 from cvbench.machine import Machine
 from cvbench.spec import Augment, DatasetRef, Recipe
@@ -127,13 +127,25 @@ def _cifar(cache: Path) -> list[Row]:
     return rows
 
 
-def _again(data: DataModule) -> Any:
+def _again(data: DataModule) -> Callable[[], None]:
+    """Our side: an epoch of batches, each dropped for the next, as a training does."""
     loader = data.train_dataloader()  # made once a training
-    return lambda: _epoch(data, loader)
+
+    def epoch() -> None:
+        for batch in loader:
+            data.on_after_batch_transfer(batch, 0)
+
+    return epoch
 
 
-def _again_usual(usual: Dataset[Any], order: list[int], batch_size: int) -> Any:
-    return lambda: _usual(usual, order, batch_size)
+def _again_usual(usual: Dataset[Any], order: list[int], batch_size: int) -> Callable[[], None]:
+    loader = DataLoader(usual, batch_size, sampler=order)
+
+    def epoch() -> None:
+        for _ in loader:
+            pass
+
+    return epoch
 
 
 def _module(dataset: base.Dataset, recipe: Recipe, cache: Path, targets: Any, batch_size: int) -> DataModule:
@@ -142,9 +154,9 @@ def _module(dataset: base.Dataset, recipe: Recipe, cache: Path, targets: Any, ba
     return DataModule(dataset, recipe, machine, targets=targets, ref=ref, seed=0, batch_size=batch_size)
 
 
-def _epoch(data: DataModule, loader: Loader | None = None) -> list[Any]:
-    """The next epoch's batches as a training step gets them: from the loader, then float and augmented."""
-    return [data.on_after_batch_transfer(batch, 0) for batch in loader or data.train_dataloader()]
+def _epoch(data: DataModule) -> list[Any]:
+    """The first epoch's batches as a training step gets them: from the loader, then float and augmented."""
+    return [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]
 
 
 def _usual(dataset: Dataset[Any], order: list[int], batch_size: int) -> list[Any]:

@@ -1,0 +1,35 @@
+"""What a model says of images, drawn: for `predict`, and beside the truth for the samples that a run keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cvbench.data.base import Split
+from cvbench.data.drawing import below, sheet, written
+from cvbench.loading.geometry import evaluation_geometry, resize
+from cvbench.tasks.base import Description, Task
+
+
+def describe(task: Task, image: NDArray[np.uint8], truth: Any = None) -> Description:
+    """What the model says of one uint8 (H, W, C) image of any size; `truth` is its target, where that is known."""
+    recipe = task.recipe.model_copy(update={"input_size": task.info.input_size})
+    height, width = image.shape[:2]
+    small = resize(image, evaluation_geometry(height, width, recipe))
+    batch = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().div(255)
+    with torch.inference_mode():
+        return task.eval().describe(batch, image, truth)
+
+
+def draw_samples(task: Task, split: Split, out: Path, *, title: str, count: int = 6) -> None:
+    """Writes a PNG sheet of `count` samples, evenly spread over the split: what is said, then what is true."""
+    tiles = []
+    for index in np.linspace(0, len(split) - 1, min(count, len(split)), dtype=int).tolist():
+        image, truth = split[index]
+        picture = describe(task, image, truth).picture
+        tiles.append(below(picture, written([split.ids[index]], picture.width, 11)))
+    sheet(tiles, title=title).save(out)
