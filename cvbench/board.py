@@ -26,7 +26,7 @@ class _Part(BaseModel):
 
 
 class Metric(_Part):
-    """A column. fraction: lies in [0, 1] and is shown in percent."""
+    """A column. fraction: declared in unit %; lies in [0, 1] and is shown in percent."""
 
     name: str
     direction: Literal["max", "min"]

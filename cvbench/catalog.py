@@ -105,8 +105,8 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 
 @cache
-def metrics(task: str) -> tuple[str, dict[str, tuple[str, str]]]:
-    """(primary metric, name -> (direction, definition)) of a task, from the literals of `metrics/<task>.py`."""
+def metrics(task: str) -> tuple[str, dict[str, tuple[str, str, str]]]:
+    """(primary metric, name -> (direction, definition, unit)) of a task, from the literals of `metrics/<task>.py`."""
     literals = declaration.read(PACKAGE / "metrics" / f"{task}.py").literals
     return literals["PRIMARY"], literals["METRICS"]
 
@@ -194,7 +194,7 @@ def _metrics() -> list[Entry]:
     found = []
     for task in entries("tasks"):
         primary, table = metrics(task.name)
-        for name, (direction, definition) in table.items():
+        for name, (direction, definition, _) in table.items():
             better = "higher is better" if direction == "max" else "lower is better"
             mark = ", primary" if name == primary else ""
             found.append(Entry("metrics", name, None, "", f"{definition} ({better}{mark})", tasks=(task.name,)))

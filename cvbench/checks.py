@@ -45,6 +45,10 @@ def check_names(document: Document, file: Path) -> list[Problem]:
             rule = f"unknown {task} metric {primary!r}{catalog.nearest(primary, metrics)}"
             problems.append(document.problem(("primary",), rule))
     problems += _check_labels(document)
+    seeds = data.get("seeds")
+    if data.get("mode") == "evaluate" and isinstance(seeds, list) and len(seeds) > 1:
+        rule = "mode is evaluate: nothing is drawn, so every seed would repeat one number; give one seed"
+        problems.append(document.problem(("seeds",), rule))
     for kind in ("datasets", "models"):
         for index, item in _items(data, kind):
             problems += _check_item(document, task, kind, index, item, file)

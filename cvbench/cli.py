@@ -6,6 +6,7 @@ Exit codes: 0 all well, 1 some run failed or some check did not hold, 2 the user
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -73,9 +74,11 @@ for position, (verb, text) in enumerate(VERBS.items()):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (`sys.argv` by default) and returns its exit code; never raises for a user's mistake."""
     if os.getcwd() not in sys.path:
-        sys.path.append(
-            os.getcwd()
-        )  # `my_models.py` here is `my_models:build` in a benchmark; last, so it hides nothing
+        # `my_models.py` here is `my_models:build` in a benchmark; last, so it hides nothing
+        sys.path.append(os.getcwd())
+    if argv is None:  # as a program: the end of a job or of a terminal is as orderly as Ctrl-C
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ending, signal.default_int_handler)
     try:
         code = app(sys.argv[1:] if argv is None else list(argv))
         sys.stdout.flush()

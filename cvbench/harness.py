@@ -26,16 +26,17 @@ from cvbench import catalog
 from cvbench.callbacks import OnEvent, Progress, StepSeeds, Throughput, ValidateLast, derived_seed
 from cvbench.costs import PeakMemory
 from cvbench.data.base import DatasetInfo
+from cvbench.data.files import sha256
 from cvbench.devices import Accelerator, check_precision, pick_accelerator
 from cvbench.events import Event
 from cvbench.loading.datamodule import DataModule
 from cvbench.logs import logged_to
 from cvbench.machine import Machine
 from cvbench.models.weights import load_weights
-from cvbench.record import Record
+from cvbench.record import Record, write_atomically
 from cvbench.results import Tested, conclude
 from cvbench.spec import ModelRef, Recipe, RunSpec
-from cvbench.store import load_dataset
+from cvbench.store import Failure, load_dataset
 from cvbench.tasks.base import Predictions, Task
 from cvbench.trackers import build_tracker
 
@@ -71,6 +72,10 @@ def build_model(ref: ModelRef, info: DatasetInfo, task: str, *, strict_weights: 
             options["weights"] = ref.weights.source
     model = entry.build()(info, **options)
     if ref.weights is not None and ref.weights.sha256 is not None:
+        if sha256(Path(ref.weights.source)) != ref.weights.sha256:
+            raise ValueError(
+                f"{ref.weights.source}: changed since the run was planned; plan again to use what it is now"
+            )
         return model, load_weights(model, Path(ref.weights.source), strict=strict_weights)
     return model, list(getattr(model, "reinitialised", ()))
 
@@ -126,9 +131,9 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     data.steps_per_epoch = length.steps_per_epoch
     task = kind(model, info, recipe, length.steps)
     if train and recipe.class_weights != "none":
-        task.prepare_training(dataset.splits["train"].class_counts(info.num_classes))
+        task.balance_classes(dataset.splits["train"].class_counts(info.num_classes))
     best = _checkpoint(spec, folder) if validate else None
-    timing = Throughput(length.steps_per_epoch * recipe.batch_size)
+    timing = Throughput(length.steps_per_epoch * min(recipe.batch_size, len(dataset.splits["train"])) if train else 0)
     callbacks = [StepSeeds(spec.seed), ValidateLast(), Progress(spec, length.epochs, length.steps, tell), timing]
     callbacks += [best] if best is not None else []
     trainer = build_trainer(spec, machine, accelerator, folder, length, validate, callbacks)
@@ -212,9 +217,9 @@ def main(job: Path) -> None:
     """One process of a distributed run. JOB.json: {spec, machine, folder}; rank 0 prints events as `@event JSON`."""
     import json
     import os
-    import traceback
 
     given = json.loads(job.read_text(encoding="utf-8"))
+    _end_without(given.get("launcher"))
     first = os.environ.get("RANK", "0") == "0"
 
     def tell(event: Event) -> None:
@@ -230,9 +235,35 @@ def main(job: Path) -> None:
             on_event=tell,
         )
     except Exception as error:
-        told = {"kind": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
-        print("@failure " + json.dumps(told), flush=True)
+        told = Failure.of(RunSpec.model_validate_json(json.dumps(given["spec"])), error)
+        write_atomically(
+            Path(given["folder"]) / f"failure-rank{os.environ.get('RANK', '0')}.json", told.model_dump_json()
+        )
         raise
+
+
+def _end_without(launcher: int | None, every_seconds: float = 1.0) -> None:
+    """Ends this process when torchrun, or the executor that started it, is gone: the folder may soon be another's."""
+    import os
+    import threading
+    import time
+
+    parent = os.getppid()
+
+    def alone() -> bool:
+        try:
+            if launcher is not None:
+                os.kill(launcher, 0)  # asks, and sends nothing
+        except ProcessLookupError:
+            return True
+        return os.getppid() != parent
+
+    def watch() -> None:
+        while not alone():
+            time.sleep(every_seconds)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -141,20 +141,16 @@ def _metrics(members: list[Group]) -> tuple[Metric, ...]:
     names = dict.fromkeys(name for group in members for name in group.metrics)
     found = []
     for name in names:
-        direction, definition = declared.get(name, ("max", ""))
+        direction, definition, unit = declared.get(name, ("max", "", ""))
         found.append(
             Metric(
                 name=name,
                 direction=directions.get(name, direction),
                 definition=definition,
-                fraction=_is_fraction(definition, [group.metric(name).mean for group in members]),
+                fraction=unit == "%",
             )
         )
     return tuple(found)
-
-
-def _is_fraction(definition: str, means: list[float]) -> bool:
-    return "nats" not in definition and not any(mean > 1 or mean < 0 for mean in means)
 
 
 def _labels(specs: list[RunSpec]) -> list[str]:

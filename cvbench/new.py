@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from cvbench import catalog
 from cvbench.data.base import DataError, Dataset
-from cvbench.data.files import list_images, read_mask
+from cvbench.data.files import image_header, is_image, list_images, read_image, read_mask
 
 #: task -> the dataset file that reads somebody's own folder of it
 OWN_DATA = {"classification": "folder", "segmentation": "folder_masks"}
@@ -136,28 +135,17 @@ def _models(task: str, size: tuple[int, int]) -> list[str]:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    """Up to `_LOOKED_AT` images below `folder`, evenly over what there is."""
-    from cvbench.data.files import EXTENSIONS
-
-    every = [
-        Path(base, name)
-        for base, _, names in os.walk(folder)
-        for name in names
-        if Path(name).suffix.lower() in EXTENSIONS
-    ]
+    """Up to `_LOOKED_AT` images below `folder`, evenly over what there is; nothing hidden."""
+    every = []
+    for base, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        every += [Path(base, name) for name in names if is_image(name)]
     return sorted(every)[:: max(1, len(every) // _LOOKED_AT)][:_LOOKED_AT]
 
 
 def _sizes(folder: Path) -> list[tuple[int, int]]:
-    """(H, W) from file headers; no pixels are decoded. A damaged file is the dataset's to name."""
-    sizes = []
-    for path in _images_below(folder):
-        try:
-            with Image.open(path) as image:
-                sizes.append((image.height, image.width))
-        except OSError:
-            continue
-    return sizes
+    """(H, W) from file headers; no pixels are decoded. Raises DataError that names a damaged file."""
+    return [image_header(path)[0] for path in _images_below(folder)]
 
 
 def _input_size(sizes: Sequence[tuple[int, int]], *, multiple: int, most: int = 224) -> tuple[int, int]:
@@ -225,11 +213,9 @@ def _labels(masks: Path) -> tuple[list[int], list[tuple[int, ...]]]:
     labels: set[int] = set()
     colours: set[tuple[int, ...]] = set()
     for path in _images_below(masks):
-        with Image.open(path) as image:
-            painted = image.mode in ("RGB", "RGBA")
-            if painted:
-                pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
-                colours.update(tuple(row) for row in np.unique(pixels, axis=0).tolist())
-        if not painted:
+        if image_header(path)[1] in ("RGB", "RGBA"):
+            pixels = read_image(path).reshape(-1, 3)
+            colours.update(tuple(row) for row in np.unique(pixels, axis=0).tolist())
+        else:
             labels.update(np.unique(read_mask(path)).tolist())
     return sorted(labels), sorted(colours)

@@ -45,14 +45,17 @@ class Selection(_Part):
 
 
 class Execution(_Part):
-    """How the harness carried the recipe out on this machine; never part of the hash."""
+    """How the recipe was carried out on this machine; never part of the hash.
+
+    jobs: how many runs went at once, which costs were measured under; None where the run was started alone.
+    """
 
     accelerator: str
     devices: int
     device_name: str
     threads: int
     batch_per_device: int
-    accumulate: int = 1
+    jobs: int | None = None
 
 
 class DatasetFacts(_Part):
@@ -117,6 +120,10 @@ def write_atomically(path: Path, text: str) -> None:
         os.close(folder)
 
 
+class NewerSchemaError(ValueError):
+    """A record that a newer cvbench wrote."""
+
+
 def write_record(record: Record, path: Path) -> None:
     """Writes the record last and atomically: its presence means that the run succeeded."""
     write_atomically(path, record.model_dump_json(indent=1) + "\n")
@@ -134,7 +141,9 @@ def read_record(path: Path) -> Record:
             reason = _reason(error)
             raise ValueError(f"{path}: not a readable record ({reason}); move it away and run again") from error
     if version > SCHEMA_VERSION:
-        raise ValueError(f"{path}: Expected schema_version <= {SCHEMA_VERSION}, but got {version}; upgrade cvbench")
+        raise NewerSchemaError(
+            f"{path}: Expected schema_version <= {SCHEMA_VERSION}, but got {version}; upgrade cvbench"
+        )
     return record
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import os
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,6 +79,7 @@ def conclude(run: Tested) -> Record:
             devices=run.machine.devices,
             device_name=device_name(run.accelerator),
             threads=run.threads,
+            jobs=run.machine.jobs,
             batch_per_device=spec.recipe.batch_size // run.machine.devices,
         ),
         environment=environment(),
@@ -88,7 +87,7 @@ def conclude(run: Tested) -> Record:
         started_at=run.started_at,
     )
     save_arrays(run.folder / "evidence.npz", evidence)
-    _save_truth(run.folder, run.info, truth)
+    save_arrays(run.folder / "truth.npz", truth)
     _write_curves(run.folder / "curves.csv", task.curves)
     _write_confusion(run.folder / "confusion.csv", task.scores.confusion(evidence, truth), run.info.classes)
     title = f"{spec.name}: image, prediction, truth"
@@ -141,18 +140,6 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def truth_path(folder: Path, info: DatasetInfo) -> Path:
-    """Where the store keeps the truth of one revision under one protocol: `<store>/<dataset>/truth-….npz`."""
-    facts = json.dumps([info.task, info.revision, dict(info.protocol)], sort_keys=True)
-    return folder.parents[1] / f"truth-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
-
-
-def _save_truth(folder: Path, info: DatasetInfo, truth: Arrays) -> None:
-    path = truth_path(folder, info)
-    if not path.is_file():
-        save_arrays(path, truth)
 
 
 def _write_curves(path: Path, rows: list[dict[str, float]]) -> None:

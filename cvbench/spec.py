@@ -66,8 +66,8 @@ class Recipe(Frozen):
     all steps over which lr rises linearly from 0 (one_cycle: the rising part, 0.3 if not given). milestones: shares of
     all steps at which `step` multiplies lr by gamma. input_size: (H, W) the model gets; absent: the native size.
     resize: `stretch` to it, or `crop`: scale the shorter side to input / crop_fraction and take the centre.
-    class_weights: weigh the loss by median frequency over class frequency (Eigen & Fergus 2015). gradient_clip: largest
-    norm. val_every: epochs between validations.
+    class_weights: weigh the loss by median over class frequency (`Task.balance_classes`). gradient_clip: largest norm.
+    val_every: epochs between validations; the last epoch is always validated.
     """
 
     epochs: Annotated[int, Field(ge=1)] | None = None

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import io
 import json
 import re
 import shutil
+import traceback
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from cvbench import catalog
 from cvbench.metrics.version import EVALUATOR_VERSION
-from cvbench.record import Record, read_record, write_atomically
+from cvbench.record import NewerSchemaError, Record, read_record, write_atomically
 from cvbench.spec import DatasetRef, RunSpec
 
 if TYPE_CHECKING:
     from cvbench.data.base import Dataset  # brings numpy, which `cvbench plan` can do without
+
+# Where a run is written until it is finished, inside its folder.
+_WORKING = ".new"
 
 State = Literal["done", "missing", "failed", "outdated", "stale"]
 
@@ -36,6 +41,13 @@ class Failure(BaseModel):
     message: str
     traceback: str = ""
     failed_at: datetime
+
+    @classmethod
+    def of(cls, run: RunSpec, error: BaseException) -> Failure:
+        """An exception as the store keeps it."""
+        text = "".join(traceback.format_exception(error))
+        kind, now = type(error).__name__, datetime.now(UTC)
+        return cls(run_id=run.run_id, kind=kind, message=str(error), traceback=text, failed_at=now)
 
 
 def slug(name: str) -> str:
@@ -109,33 +121,87 @@ class Store:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield folder
 
-    def clear(self, run: RunSpec) -> None:
-        """Takes away what an earlier try left, the record first, so that no half-old folder ever counts as done.
+    def begin(self, run: RunSpec) -> Path:
+        """An empty working folder inside the run's; what stands there already is kept until `finish`.
 
-        Call it under the lock. Links are removed, not followed.
+        Call it under the lock. A damaged record is set aside as `record.json.damaged`, and the folder of a try that was
+        killed goes. Raises ValueError for a record that a newer cvbench wrote: it is not ours to replace.
         """
         folder = self.folder(run)
-        for name in ("record.json", "failure.json"):
-            (folder / name).unlink(missing_ok=True)
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)  # a tracker's files, saved predictions
-            elif path.name != ".lock":
-                path.unlink()
-
-    def write_spec(self, run: RunSpec) -> None:
-        """The resolved spec beside the results, for people and for `reproduce`."""
+        path = folder / "record.json"
+        try:
+            self.record(run)
+        except NewerSchemaError:
+            raise
+        except ValueError:
+            path.replace(path.with_name("record.json.damaged"))
+        working = folder / _WORKING
+        _remove(working)
+        working.mkdir()
         from ruamel.yaml import YAML
 
         text = io.StringIO()
         YAML(typ="safe", pure=True).dump(run.model_dump(mode="json"), text)
-        write_atomically(self.folder(run) / "spec.yaml", text.getvalue())
+        write_atomically(working / "spec.yaml", text.getvalue())
+        return working
+
+    def finish(self, run: RunSpec) -> None:
+        """Puts the finished try in the place of what was there, its record last: that makes the run done.
+
+        Raises ValueError where the truth differs from that of other runs on the same data and protocol.
+        """
+        working = self.folder(run) / _WORKING
+        self._keep_truth(read_record(working / "record.json"), working / "truth.npz")
+        self._replace(run, working)
 
     def fail(self, run: RunSpec, failure: Failure) -> None:
-        """Notes why the run has no record."""
+        """Notes why the run failed; a record from before stays, and the try's log is kept beside it."""
         folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
+        working = folder / _WORKING
+        if (folder / "record.json").is_file():
+            if (working / "log.txt").is_file():
+                (working / "log.txt").replace(folder / "failure.log")
+            _remove(working)
+        elif working.is_dir():
+            (working / "record.json").unlink(missing_ok=True)
+            self._replace(run, working)
         write_atomically(folder / "failure.json", failure.model_dump_json(indent=1) + "\n")
+
+    def _replace(self, run: RunSpec, working: Path) -> None:
+        folder = self.folder(run)
+        # The old record goes first and the new one comes last, so that no half-old folder ever counts as done.
+        (folder / "record.json").unlink(missing_ok=True)
+        for path in folder.iterdir():
+            if path.name not in {".lock", _WORKING, "record.json.damaged"}:
+                _remove(path)
+        for path in sorted(working.iterdir(), key=lambda path: path.name == "record.json"):
+            path.replace(folder / path.name)
+        working.rmdir()
+
+    def _keep_truth(self, record: Record, path: Path) -> None:
+        """Truth is kept once per data revision and protocol, beside the models: `<store>/<dataset>/truth-….npz`."""
+        facts = json.dumps([record.spec.task, record.dataset.revision, record.dataset.protocol], sort_keys=True)
+        name = f"truth-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
+        kept = self.root / slug(record.spec.dataset.name) / name
+        if not kept.is_file():
+            path.replace(kept)
+            return
+        import numpy as np
+
+        with np.load(path, allow_pickle=False) as new, np.load(kept, allow_pickle=False) as old:
+            if new.files != old.files or not all(np.array_equal(new[key], old[key]) for key in new.files):
+                rule = "the labels differ from those that other runs on the same data revision were scored with"
+                raise ValueError(f"{kept}: {rule}; if the files changed, use a new store, else `cvbench data verify`")
+        path.unlink()
+
+
+def _remove(path: Path) -> None:
+    """A file, link or folder, where it is there; links are removed, not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def load_dataset(task: str, ref: DatasetRef, data_root: Path) -> Dataset:
@@ -150,23 +216,37 @@ def _as_arguments(options: dict[str, object]) -> dict[str, object]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
 
 
+class DataState(NamedTuple):
+    """How a run's data lie here now. revision: None where they do not; problem: why not, one line, else None."""
+
+    revision: str | None
+    problem: str | None = None
+
+
 def revisions(runs: Sequence[RunSpec], data_root: Path, *, plugins: bool = False) -> dict[str, str | None]:
     """run_id -> revision of its data as they lie here now; None where they are not here or not whole.
 
     plugins: also of somebody's own datasets, which runs their code; without, theirs is None.
     """
-    known: dict[str, str | None] = {}
-    found: dict[str, str | None] = {}
+    return {run: state.revision for run, state in data_states(runs, data_root, plugins=plugins).items()}
+
+
+def data_states(runs: Sequence[RunSpec], data_root: Path, *, plugins: bool = False) -> dict[str, DataState]:
+    """run_id -> `DataState`; builds each dataset once. Without `plugins` nothing is known of somebody's own."""
+    known: dict[str, DataState] = {}
+    found: dict[str, DataState] = {}
     for run in runs:
         key = json.dumps([run.task, run.dataset.model_dump(mode="json")], sort_keys=True)
         if key not in known:
-            known[key] = _revision(run, data_root) if plugins or ":" not in run.dataset.name else None
+            known[key] = _data_state(run, data_root) if plugins or ":" not in run.dataset.name else DataState(None)
         found[run.run_id] = known[key]
     return found
 
 
-def _revision(run: RunSpec, data_root: Path) -> str | None:
+def _data_state(run: RunSpec, data_root: Path) -> DataState:
     try:
-        return load_dataset(run.task, run.dataset, data_root).info.revision
-    except Exception:  # whatever is wrong with the data or a plug-in, the run itself will say; the suite goes on
-        return None
+        return DataState(load_dataset(run.task, run.dataset, data_root).info.revision)
+    except (
+        Exception
+    ) as error:  # whatever is wrong with the data or a plug-in, the run itself fails of; the suite goes on
+        return DataState(None, (str(error).strip().splitlines() or [type(error).__name__])[0])

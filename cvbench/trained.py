@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -10,7 +11,11 @@ from cvbench.data.base import DatasetInfo
 from cvbench.harness import build_model, task_class
 from cvbench.models.weights import load_weights
 from cvbench.record import Record, read_record
+from cvbench.spec import ModelRef
 from cvbench.tasks.base import Task
+
+# Options of models that fetch published weights of a part: fcn's, torchvision's and smp's.
+FETCHING = ("backbone_weights", "weights_backbone", "encoder_weights")
 
 
 def load_task(folder: Path | str) -> tuple[Task, Record]:
@@ -26,11 +31,16 @@ def load_task(folder: Path | str) -> tuple[Task, Record]:
     record = read_record(folder / "record.json")
     facts = {name: getattr(record.dataset, name) for name in type(record.dataset).model_fields}
     info = DatasetInfo(name=record.spec.dataset.name, task=record.spec.task, **facts)
-    unloaded = record.spec.model.model_copy(update={"weights": None})  # the run's own weights replace them
-    model, _ = build_model(unloaded, info, record.spec.task, strict_weights=True)
+    model, _ = build_model(without_weights(record.spec.model), info, record.spec.task, strict_weights=True)
     load_weights(model, folder / "model.pt", strict=True)
     task = task_class(record.spec.task)(model, info, record.spec.recipe, total_steps=1)
     return task.eval(), record
+
+
+def without_weights(ref: ModelRef) -> ModelRef:
+    """The same architecture with no weights to fetch, whole or of a part: the run's own replace them all."""
+    options: dict[str, Any] = {name: None if name in FETCHING else value for name, value in ref.options.items()}
+    return ref.model_copy(update={"weights": None, "options": options})
 
 
 def load_model(folder: Path | str) -> nn.Module:

@@ -128,6 +128,8 @@ def test_all_mistakes_of_a_benchmark_at_once(cvbench: Callable[..., Result]) -> 
     Path("wrong.yaml").write_text("task: classification\ndatasets: [digts]\nmodels: [linaer]\nsedes: [0]\n")
     result = cvbench("plan", "wrong.yaml")
     assert result.code == 2
+    assert "wrong.yaml:2: unknown dataset 'digts'; did you mean 'digits'?" in result.err
+    assert "wrong.yaml:3: unknown model 'linaer'; did you mean 'linear'?" in result.err
     assert "wrong.yaml:4: unknown key 'sedes'; did you mean 'seeds'" in result.err
 
 
@@ -169,6 +171,24 @@ def test_plan_shows_what_the_store_holds(cvbench: Callable[..., Result]) -> None
     text = cvbench("plan", "bench.yaml")
     assert re.search(rf"^failed .* small +0 +{third.run_id}", text.out, re.MULTILINE)
     assert "2 missing: to run" in text.out
+
+
+def test_plan_says_which_data_are_not_here(cvbench: Callable[..., Result]) -> None:
+    Path("own_data.py").write_text("raise RuntimeError('plan runs no code of yours')\n")
+    Path("bench.yaml").write_text(BENCHMARK.replace("[digits]", "[digits, mnist, 'own_data:build', cifar10]"))
+    text = cvbench("plan", "bench.yaml")
+    assert text.code == 0
+    told = [line for line in text.out.splitlines() if line.startswith("data not here: ")]
+    assert len(told) == 2
+    assert told[0].startswith(
+        "data not here: mnist: The dataset mnist is not there: the data root ./data does not exist"
+    )
+    assert told[1].startswith("data not here: cifar10: The dataset cifar10 is not there")
+    found = json.loads(cvbench("plan", "bench.yaml", "--json").out)
+    problems = {run["dataset"]: run["problem"] for run in found["runs"]}
+    assert problems["digits"] is problems["own_data:build"] is None
+    assert f"data not here: mnist: {problems['mnist']}" == told[0]
+    assert {run["state"] for run in found["runs"]} == {"missing"}
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,7 @@ def test_everything_that_the_store_promises_is_there(tmp_path: Path) -> None:
     assert right == round(record.metrics["test/top1"] * record.samples["test"])
     with np.load(folder / "evidence.npz", allow_pickle=False) as evidence:
         assert len(set(evidence["ids"])) == record.samples["test"]
-    (truth,) = (tmp_path / "digits").glob("truth-*.npz")
-    with np.load(truth, allow_pickle=False) as arrays:
+    with np.load(folder / "truth.npz", allow_pickle=False) as arrays:
         assert arrays["labels"].shape == (record.samples["test"],)
     # 784-like layer: 8x8 pixels -> 800 -> 10, by hand
     assert record.costs.parameters == 64 * 800 + 800 + 800 * 10 + 10
@@ -136,7 +135,7 @@ def test_another_seed_gives_another_model(tmp_path: Path) -> None:
 
 def test_a_loss_that_turns_nan_stops_the_run_and_names_the_step(tmp_path: Path) -> None:
     (spec,) = specs(tmp_path, recipe=RECIPE | {"lr": 1e30, "optimiser": "sgd", "schedule": "constant"})
-    with pytest.raises(LossIsNotFiniteError, match=r"the loss is (nan|inf) at step \d+ \(epoch 1\); lower recipe.lr"):
+    with pytest.raises(LossIsNotFiniteError, match=r"the loss is (nan|inf) at step 2 \(epoch 1\); lower recipe.lr"):
         run(spec, machine(tmp_path), tmp_path / "a" / "b" / "c")
     assert not (tmp_path / "a" / "b" / "c" / "record.json").exists()
 

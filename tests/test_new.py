@@ -94,6 +94,30 @@ def test_painted_masks_need_a_table_of_colours(tmp_path: Path) -> None:
     assert found.classes == ("road",)
 
 
+@pytest.mark.parametrize("content", ["pcx", "truncated", "text"])
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_damaged_file_is_named(
+    masks: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str, content: str
+) -> None:
+    path = masks / kind / ("s03.png" if kind == "images" else "s03_mask.png")
+    if content == "pcx":  # Pillow would read it; the harness reads formats of a short list only
+        Image.new("RGB", (400, 300)).save(path, format="PCX")
+    else:
+        path.write_bytes(path.read_bytes()[:20] if content == "truncated" else b"no image")
+    out = tmp_path / "mine.yaml"
+    assert main(["new", "--task", "segmentation", "--images", str(masks), "--out", str(out)]) == 2
+    assert f"{path}: cannot be decoded" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_hidden_files_are_no_images(masks: Path) -> None:
+    found = look("segmentation", masks)
+    for name in ("._s03.png", ".thumbnails/s03.png"):  # as a Mac and file managers leave them
+        (masks / "masks" / name).parent.mkdir(exist_ok=True)
+        (masks / "masks" / name).write_bytes(b"no image")
+    assert look("segmentation", masks) == found
+
+
 @pytest.mark.parametrize(
     ("task", "folder", "message"),
     [

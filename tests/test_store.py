@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import Record, write_record
 from cvbench.spec import Augment, DatasetRef, ModelRef, Recipe, RunSpec, Weights
-from cvbench.store import Failure, Store, load_dataset, revisions, slug
+from cvbench.store import Failure, Store, data_states, load_dataset, revisions, slug
 from cvbench.yamlfile import read_yaml
 from tests.records import facts, record, spec
 
@@ -129,7 +130,15 @@ def test_a_damaged_failure_is_still_a_failure(store: Store) -> None:
     assert store.state(run, HERE) == "failed"
 
 
-def test_clearing_empties_the_run_and_nothing_else(store: Store, tmp_path: Path) -> None:
+def work(store: Store, run: RunSpec, labels: list[int], **changes: Any) -> None:
+    """What a run leaves in its working folder: a record, the truth, something else."""
+    working = store.begin(run)
+    write_record(record(run, 0.5, **changes), working / "record.json")
+    np.savez_compressed(working / "truth.npz", ids=np.array(["a", "b"]), labels=np.array(labels))
+    (working / "evidence.npz").write_text("new")
+
+
+def test_a_finished_try_replaces_the_old_one_and_nothing_else(store: Store, tmp_path: Path) -> None:
     outside = tmp_path / "precious"
     outside.mkdir()
     (outside / "thesis.tex").write_text("years of work")
@@ -138,30 +147,92 @@ def test_clearing_empties_the_run_and_nothing_else(store: Store, tmp_path: Path)
     keep(store, run)
     with store.lock(run) as folder:
         (folder / "wandb" / "deep").mkdir(parents=True)
-        (folder / "wandb" / "deep" / "x").touch()
         (folder / "wandb" / "link").symlink_to(outside)
         (folder / ".record.json.1.tmp").touch()
         (folder / "folder_link").symlink_to(outside)
-        (folder / "file_link").symlink_to(outside / "thesis.tex")
         (folder / "dangling").symlink_to(tmp_path / "gone")
-        store.clear(run)
-        assert [path.name for path in folder.iterdir()] == [".lock"]
+        work(store, run, [0, 1], samples={"test": 2})
+        assert store.state(run, HERE) == "done"  # the old record counts until the new try is whole
+        store.finish(run)
+        assert {path.name for path in folder.iterdir()} == {".lock", "spec.yaml", "record.json", "evidence.npz"}
+    found = store.record(run)
+    assert found is not None
+    assert found.samples == {"test": 2}
     assert (outside / "thesis.tex").read_text() == "years of work"
     assert store.record(other) == kept
-    store.clear(spec(seed=2))  # nothing there: nothing to do
 
 
-def test_the_record_goes_first(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill in the middle of clearing must not leave a record beside half of its evidence."""
+def test_a_try_that_fails_keeps_the_old_record(store: Store) -> None:
+    run = spec()
+    made = keep(store, run)
+    (store.begin(run) / "log.txt").write_text("what went wrong")
+    store.fail(run, failure(run))
+    assert store.record(run) == made
+    assert store.failure(run) == failure(run)
+    assert (store.folder(run) / "failure.log").read_text() == "what went wrong"
+
+
+def test_a_first_try_that_fails_keeps_its_log(store: Store) -> None:
+    run = spec()
+    with store.lock(run):
+        (store.begin(run) / "log.txt").write_text("what went wrong")
+        store.fail(run, failure(run))
+    assert (store.folder(run) / "log.txt").read_text() == "what went wrong"
+    assert store.state(run, HERE) == "failed"
+
+
+def test_what_a_killed_try_left_is_gone_at_the_next(store: Store) -> None:
+    run = spec()
+    with store.lock(run):
+        (store.begin(run) / "half.npz").touch()
+        assert [path.name for path in store.begin(run).iterdir()] == ["spec.yaml"]
+
+
+def test_a_damaged_record_is_set_aside_and_a_newer_one_is_left_alone(store: Store) -> None:
+    run = spec()
+    keep(store, run)
+    path = store.folder(run) / "record.json"
+    path.write_text('{"cut off')
+    work(store, run, [0, 1])
+    store.finish(run)
+    assert path.with_name("record.json.damaged").read_text() == '{"cut off'
+    assert store.state(run, HERE) == "done"
+    path.write_text('{"schema_version": 99}')
+    with pytest.raises(ValueError, match="upgrade cvbench"):
+        store.begin(run)
+    assert path.read_text() == '{"schema_version": 99}'
+
+
+def test_truth_is_kept_once_and_must_not_change(store: Store) -> None:
+    for seed in (0, 1):
+        with store.lock(spec(seed=seed)):
+            work(store, spec(seed=seed), [0, 1])
+            store.finish(spec(seed=seed))
+    (kept,) = store.folder(spec()).parents[1].glob("truth-*.npz")
+    with store.lock(spec(seed=2)):
+        work(store, spec(seed=2), [1, 1])
+        with pytest.raises(ValueError, match="the labels differ from those that other runs"):
+            store.finish(spec(seed=2))
+    with np.load(kept) as truth:
+        assert truth["labels"].tolist() == [0, 1]
+    assert store.record(spec(seed=2)) is None
+
+
+def test_the_old_record_goes_first_and_the_new_one_comes_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill in the middle of replacing must not leave a record beside half of its evidence."""
     run = spec()
     keep(store, run)
     (store.folder(run) / "evidence.npz").touch()
-    gone: list[str] = []
-    unlink = Path.unlink
-    monkeypatch.setattr(Path, "unlink", lambda self, **given: gone.append(self.name) or unlink(self, **given))
-    store.clear(run)
-    assert gone[0] == "record.json"
-    assert "evidence.npz" in gone
+    work(store, run, [0, 1])
+    steps: list[tuple[str, str]] = []
+    unlink, replace = Path.unlink, Path.replace
+    monkeypatch.setattr(Path, "unlink", lambda self, **given: steps.append(("-", self.name)) or unlink(self, **given))
+    monkeypatch.setattr(Path, "replace", lambda self, to: steps.append(("+", Path(to).name)) or replace(self, to))
+    store.finish(run)
+    moves = [step for step in steps if not step[1].startswith("truth")]
+    assert moves[0] == ("-", "record.json")
+    assert moves[-1] == ("+", "record.json")
+    assert ("+", "evidence.npz") in moves
 
 
 def test_a_run_folder_that_is_a_link_is_refused(store: Store, tmp_path: Path) -> None:
@@ -230,8 +301,8 @@ def test_the_saved_spec_is_the_same_run(store: Store) -> None:
         recipe=Recipe(steps=3, lr=3e-4, augment=Augment(crop_scale=(0.5, 1.0))),
         overrides=("lr", "warmup"),
     )
-    with store.lock(run) as folder:
-        store.write_spec(run)
+    with store.lock(run):
+        folder = store.begin(run)
     again = RunSpec.model_validate_json(json.dumps(read_yaml(folder / "spec.yaml").data))
     assert again.run_id == run.run_id
     assert again == run
@@ -282,3 +353,10 @@ def test_revisions_of_data_that_are_here_and_that_are_not(tmp_path: Path) -> Non
     found = revisions([*here, not_here, unknown], tmp_path)
     assert found[not_here.run_id] is found[unknown.run_id] is None
     assert found[here[0].run_id] == found[here[1].run_id] is not None
+    states = data_states([*here, not_here], tmp_path)
+    assert states[here[0].run_id] == (found[here[0].run_id], None)
+    revision, problem = states[not_here.run_id]
+    assert revision is None
+    assert problem is not None
+    assert problem.startswith("The dataset camvid is not there")
+    assert "\n" not in problem

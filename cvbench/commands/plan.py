@@ -29,7 +29,7 @@ def plan(
     from cvbench.machine import load_machine
     from cvbench.plan import plan as planned_runs
     from cvbench.store import Store as RunStore
-    from cvbench.store import revisions
+    from cvbench.store import data_states
     from cvbench.suite import load_suite
 
     targets, overrides = options.paths_and_overrides(paths)
@@ -37,9 +37,8 @@ def plan(
     suite = load_suite(targets, overrides)
     runs = options.select(planned_runs(suite), only)
     held = RunStore(store)
-    # Only a run that has a record can be outdated; data that nothing was measured on need not be looked at.
-    known = revisions([run for run in runs if (held.folder(run) / "record.json").exists()], root)
-    states = {run.run_id: held.state(run, known.get(run.run_id)) for run in runs}
+    data = data_states(runs, root)
+    states = {run.run_id: held.state(run, data[run.run_id].revision) for run in runs}
     counts = Counter(states[run.run_id] for run in runs)
     if json:
         listed = [
@@ -52,6 +51,7 @@ def plan(
                 "model": run.label or run.model.name,
                 "seed": run.seed,
                 "state": states[run.run_id],
+                "problem": data[run.run_id].problem,
                 "folder": held.folder(run),
                 "spec": run.model_dump(mode="json"),
             }
@@ -71,6 +71,10 @@ def plan(
     options.console().print(table)
     for state, count in counts.items():
         print(f"{count} {state}: {MEANING[state]}")
+    # One line a dataset, and one more where the same dataset with other options has another problem.
+    for name, problem in dict.fromkeys((run.dataset.name, data[run.run_id].problem) for run in runs):
+        if problem is not None:
+            print(f"data not here: {name}: {problem}")
     return 0
 
 

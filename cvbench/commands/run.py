@@ -48,7 +48,12 @@ def run(
 
     with progress(chosen, quiet=quiet) as on_event:
         outcomes = execute(
-            chosen, runs, machine, rerun=rerun, on_event=lambda event: on_event(_with_score(event, runs))
+            chosen,
+            runs,
+            machine,
+            rerun=rerun,
+            on_event=lambda event: on_event(_with_score(event, runs)),
+            planned=len({run.run_id for run in planned}),
         )
 
     leaderboard = finished(suite, planned, runs, machine.data_root, overrides)

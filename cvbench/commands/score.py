@@ -10,6 +10,9 @@ from cyclopts import Parameter
 from cvbench.commands import options
 from cvbench.commands.options import Json
 
+# Per-class metric -> when a class has no value; as `metrics/<task>.py: per_class` defines them.
+_UNDEFINED = {"accuracy": "not in the truth", "iou": "in neither truth nor predictions"}
+
 
 def score(
     task: Annotated[str, Parameter(help="classification or segmentation.")],
@@ -20,7 +23,11 @@ def score(
         Path, Parameter(help="CSV id,label[,p_0,p_1…]; or a folder of label PNGs with equal names.")
     ],
     classes: Annotated[
-        str | None, Parameter(help="classification: class names in order, comma separated; segmentation: how many.")
+        str | None,
+        Parameter(
+            help="classification: class names in order, comma separated; segmentation: how many; give it where the "
+            "truth may lack the last classes, or predictions of these count as no class at all."
+        ),
     ] = None,
     ignore: Annotated[int | None, Parameter(help="segmentation: the label that never counts [default: 255].")] = None,
     json: Json = False,
@@ -63,6 +70,5 @@ def _show(result: dict[str, Any]) -> None:
         print(f"{metric} per class")
         longest = max(map(len, values), default=0)
         for name, value in values.items():
-            print(
-                f"  {name:<{longest}}  " + ("— in neither truth nor predictions" if value is None else f"{value:.6f}")
-            )
+            shown = f"— {_UNDEFINED.get(metric, 'not defined')}" if value is None else f"{value:.6f}"
+            print(f"  {name:<{longest}}  {shown}")

@@ -70,7 +70,7 @@ def build(
     Raises:
         DataError: the data are missing or not in the layout; or the layout has no such classes.
     """
-    folder = need(root / "camvid", "camvid", _REMEDY)
+    folder = need(root / "camvid", "camvid", _REMEDY, root=root)
     names, colours = _classes(classes)
     found = _layout(folder, classes, layout)
     if found == "segnet":

@@ -54,7 +54,7 @@ def cifar_dataset(
     """
     remedy = f"Fetch it with `cvbench data fetch {name}`."
     version = python if (root / python.folder).is_dir() and not (root / binary.folder).is_dir() else binary
-    folder = need(root / version.folder, name, remedy)
+    folder = need(root / version.folder, name, remedy, root=root)
     sources, ids = {}, {}
     for part, names in {"train": version.train, "test": version.test}.items():
         files = [need(folder / file, name, remedy) for file in names]

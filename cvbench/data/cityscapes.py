@@ -64,7 +64,7 @@ def build(root: Path) -> Dataset:
     Raises:
         DataError: the data are missing or not in the layout, or a part so small that the hash gives val no city.
     """
-    folder = need(root / "cityscapes", "cityscapes", _REMEDY)
+    folder = need(root / "cityscapes", "cityscapes", _REMEDY, root=root)
     official = _official(folder, "train")
     train, val = carve(official, VAL_SHARE, groups=[pair.image.parent.name for pair in official])
     pairs: dict[Role, list[Pair]] = {"train": train, "val": val, "test": _official(folder, "val")}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Literal
@@ -61,11 +63,28 @@ def read_mask(path: Path | str) -> NDArray[Any]:
     )
 
 
+def image_header(path: Path | str) -> tuple[tuple[int, int], str]:
+    """((H, W), Pillow's mode such as "RGB") of an image file; no pixels are decoded.
+
+    Raises:
+        DataError: as `read_image`, as far as the header tells.
+    """
+    with _opened(path) as image:
+        return (image.height, image.width), image.mode
+
+
 def _decode(path: Path | str) -> Image.Image:
+    with _opened(path) as image:
+        image.load()
+        return image
+
+
+@contextmanager
+def _opened(path: Path | str) -> Iterator[Image.Image]:
+    """The one place that hands a file to Pillow. Raises DataError, also for what is raised while it is open."""
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            image.load()
-            return image
+            yield image
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; the dataset is incomplete, copy or unpack it again") from None
     except Image.DecompressionBombError as error:
@@ -100,12 +119,13 @@ def image_names(folder: Path | str) -> list[str]:
     """The names of the image files directly in `folder`, in no order: for folders with very many files."""
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if _is_image(entry.name) and entry.is_file()]
+            return [entry.name for entry in entries if is_image(entry.name) and entry.is_file()]
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"Expected a folder of images at {folder}, but there is none") from None
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """Whether a file of this name is taken for an image: by its extension, and not hidden."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS and not name.startswith(".")
 
 
@@ -122,17 +142,24 @@ def list_folders(folder: Path | str) -> list[str]:
         raise DataError(f"Expected a folder of class folders at {folder}, but there is none") from None
 
 
-def need(path: Path, dataset: str, remedy: str) -> Path:
+def need(path: Path, dataset: str, remedy: str, *, root: Path | None = None) -> Path:
     """Returns `path` where it exists; else raises an error that says what was looked for and what to do.
 
     Args:
         remedy: how to get it, a sentence: "Fetch it with `cvbench data fetch mnist`."
+        root: the data root, whose own absence is said in the path's stead.
 
     Raises:
         DataError: names the path, the nearest existing name beside it, what its folder holds, and the remedy.
     """
     if path.exists():
         return path
+    if root is not None and path.is_relative_to(root) and not root.exists():
+        shown = root if root.is_absolute() else os.path.join(os.curdir, root)
+        raise DataError(
+            f"The dataset {dataset} is not there: the data root {shown} does not exist "
+            f"(set --data-root or CVBENCH_DATA). {remedy}"
+        )
     there = path.parent
     while not there.is_dir() and there != there.parent:
         there = there.parent

@@ -57,7 +57,9 @@ def build(
     Raises:
         DataError: something is missing, empty, in two splits, or does not fit; the message names it.
     """
-    folder = need(root / path, "folder", "Set its option `path` to the folder that holds your class folders.")
+    folder = need(
+        root / path, "folder", "Set its option `path` to the folder that holds your class folders.", root=root
+    )
     for option, share in {"val_share": val_share, "test_share": test_share}.items():
         if not 0 < share < 1:
             raise DataError(f"Expected `{option}` of folder to be between 0 and 1, but got {share}")

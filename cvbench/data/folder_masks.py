@@ -62,7 +62,9 @@ def build(
     Raises:
         DataError: something is missing, empty, doubled or does not fit; the message names the file.
     """
-    folder = need(root / path, "folder_masks", "Set its option `path` to the folder that holds images and masks.")
+    folder = need(
+        root / path, "folder_masks", "Set its option `path` to the folder that holds images and masks.", root=root
+    )
     for share in (val_share, test_share):
         if not 0 < share < 1:
             raise DataError(

@@ -38,7 +38,7 @@ def idx_dataset(
     Raises:
         DataError: a file is missing, truncated, or disagrees with its partner.
     """
-    base = need(root / folder, name, f"Fetch it with `cvbench data fetch {name}`.")
+    base = need(root / folder, name, f"Fetch it with `cvbench data fetch {name}`.", root=root)
     sources, ids, sizes, contents, shapes = {}, {}, {}, {}, {}
     for role, part in PARTS.items():
         images = _find(base, f"{part}-images-idx3-ubyte", name)

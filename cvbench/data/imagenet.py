@@ -45,7 +45,7 @@ def build(root: Path, *, classes: int = 1000, val_share: float = 0.0078) -> Data
     Raises:
         DataError: something is missing, a folder is no class, or the number of classes is another.
     """
-    folder = need(root / "imagenet", "imagenet", OBTAIN)
+    folder = need(root / "imagenet", "imagenet", OBTAIN, root=root)
     devkit = folder / "ILSVRC2012_devkit_t12" / "data"
     need(folder / "val", "imagenet", OBTAIN)
     has_train = (folder / "train").is_dir()

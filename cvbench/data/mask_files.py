@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from cvbench.data.base import DataError, Role, Sample, Split
-from cvbench.data.files import image_names, read_image
+from cvbench.data.files import image_header, image_names, read_image
 from cvbench.data.split import hashed
 
 
@@ -107,11 +106,7 @@ def files_of(pairs: Mapping[Role, Sequence[Pair]]) -> list[Path]:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(H, W) from the file's header, no pixels decoded. Raises `DataError` where the header cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except Exception as error:  # as in files.py: damaged bytes make Pillow raise nearly anything
-        raise DataError(f"{path}: cannot be read as an image ({error}); copy it again from the source") from error
+    return image_header(path)[0]
 
 
 def list_entries(path: Path) -> list[str]:

@@ -41,7 +41,7 @@ def build(root: Path, *, size: Literal["256", "large"] = "256", val_share: float
     Raises:
         DataError: something is missing, or a list has another format.
     """
-    folder = need(root / "places365", "places365", OBTAIN)
+    folder = need(root / "places365", "places365", OBTAIN, root=root)
     categories = need(folder / "categories_places365.txt", "places365", OBTAIN)
     classes = _categories(categories)
     lists = [categories]

@@ -52,7 +52,7 @@ def build(
         f"Unpack VOCtrainval of VOC{year} (and for 2007 VOCtest, which holds the test masks) under the data root, "
         "so that it holds VOCdevkit; the archives are at host.robots.ox.ac.uk/pascal/VOC."
     )
-    folder = need(root / "VOCdevkit" / f"VOC{year}", "voc_seg", remedy)
+    folder = need(root / "VOCdevkit" / f"VOC{year}", "voc_seg", remedy, root=root)
     images = by_stem(need(folder / "JPEGImages", "voc_seg", remedy))
     read: list[Path] = []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,19 +39,9 @@ def unique(runs: Sequence[RunSpec]) -> list[RunSpec]:
     return list({run.run_id: run for run in runs}.values())
 
 
-def failure_of(run: RunSpec, error: BaseException) -> Failure:
-    """An exception as the store keeps it."""
-    text = "".join(traceback.format_exception(error))
-    return Failure(run_id=run.run_id, kind=type(error).__name__, message=str(error), traceback=text, failed_at=now())
-
-
 def killed(run: RunSpec, code: int | None, tail: str = "") -> Failure:
     """A process that ended without a word: out of memory, a signal, a crash in native code."""
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
     hint = "; signal 9 is most often the system's out-of-memory killer" if code == -9 else ""
     message = f"the process of this run ended with {how}{hint}"
-    return Failure(run_id=run.run_id, kind="killed", message=message, traceback=tail, failed_at=now())
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
+    return Failure(run_id=run.run_id, kind="killed", message=message, traceback=tail, failed_at=datetime.now(UTC))

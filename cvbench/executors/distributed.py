@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cvbench.events import Event
-from cvbench.executors.base import killed, now
+from cvbench.executors.base import killed
 from cvbench.machine import Machine
 from cvbench.record import write_atomically
 from cvbench.spec import RunSpec
@@ -31,13 +32,17 @@ class Distributed:
 
     def run(self, run: RunSpec, machine: Machine, folder: Path, tell: Callable[[Event], None]) -> Failure | None:
         """Runs to the end and returns None, or why it failed."""
-        job = {"spec": run.model_dump(mode="json"), "machine": machine.model_dump(mode="json"), "folder": str(folder)}
+        job: dict[str, Any] = {
+            "spec": run.model_dump(mode="json"),
+            "machine": machine.model_dump(mode="json"),
+            "folder": str(folder),
+        }
+        job["launcher"] = os.getpid()
         write_atomically(folder / "job.json", json.dumps(job))
         environment = {key: value for key, value in os.environ.items() if key not in _LAUNCHER}
         environment |= {"OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={machine.devices}",
                    "-m", "cvbench.harness", str(folder / "job.json")]  # fmt: skip
-        told: dict[str, Any] | None = None
         with (folder / "processes.txt").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
@@ -48,26 +53,29 @@ class Distributed:
                     kind, _, text = line.partition(" ")
                     if kind == "@event":
                         tell(Event(**(json.loads(text) | {"run": run})))
-                    elif kind == "@failure":
-                        told = told or json.loads(text)
             code = process.returncode
         self._process = None
         if code == 0 and (folder / "record.json").is_file():
             (folder / "job.json").unlink()
             return None
-        if told is not None:
-            return Failure(run_id=run.run_id, failed_at=now(), **told)
+        # Each process that failed has left a file; the first to fail is the cause, others only lost their peer.
+        for told in sorted(folder.glob("failure-rank*.json"), key=lambda path: path.stat().st_mtime_ns):
+            return Failure.model_validate_json(told.read_bytes())
         return killed(run, code, _tail(folder / "processes.txt"))
 
     def stop(self) -> None:
         """Ends torchrun and all its processes."""
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
             try:
-                self._process.wait(5)
+                process.wait(5)
             except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+                # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def _tail(path: Path, lines: int = 40) -> str:

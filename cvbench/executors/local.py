@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from cvbench.events import Event
-from cvbench.executors.base import Outcomes, Rerun, failure_of, is_due, unique
+from cvbench.executors.base import Outcomes, Rerun, is_due, unique
 from cvbench.executors.distributed import Distributed
 from cvbench.executors.worker import Worker
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
-from cvbench.store import Store, revisions
+from cvbench.store import Failure, Store, revisions
 
 OnEvent = Callable[[Event], None]
 
@@ -21,7 +24,8 @@ OnEvent = Callable[[Event], None]
 def resources(machine: Machine, runs: int) -> tuple[int, int]:
     """(jobs, threads): runs at once, and threads of each process; the same for the same suite and machine.
 
-    Threads change the last bits of sums, so they follow from the whole plan and not from what is left of it.
+    Threads change the last bits of sums, so they follow from the whole plan (`runs`: its size) and not from what is
+    left of it or was chosen from it.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     on_cpu = machine.accelerator == "cpu" or (machine.accelerator == "auto" and not _has_gpu())
@@ -31,24 +35,32 @@ def resources(machine: Machine, runs: int) -> tuple[int, int]:
 
 def _has_gpu() -> bool:
     # Asked of the driver's device files, because asking torch would import it into the process that only waits.
-    return any(os.path.exists(path) for path in ("/dev/nvidia0", "/dev/kfd"))
+    return sys.platform == "darwin" or any(os.path.exists(path) for path in ("/dev/nvidia0", "/dev/kfd"))
 
 
 def execute(
     runs: Sequence[RunSpec],
-    store: Store,
-    machine: Machine,
+    store: Store | Path | str = "runs",
+    machine: Machine | None = None,
     *,
     rerun: Rerun = "missing",
     on_event: OnEvent | None = None,
+    planned: int | None = None,
 ) -> Outcomes:
     """Does what `rerun` asks for and the store lacks. A run that fails costs itself only.
 
     on_event is called in the calling thread. KeyboardInterrupt ends the workers and passes on; what is done is kept.
+    planned: runs of the whole plan, where `runs` are only some of them. Raises ValueError for what no run could do.
     """
     tell = on_event or (lambda event: None)
+    store = store if isinstance(store, Store) else Store(store)
+    machine = machine or Machine()
     wanted = unique(runs)
-    jobs, threads = resources(machine, len(wanted))
+    for run in wanted:
+        if run.recipe.batch_size % machine.devices:
+            rule = f"Expected recipe.batch_size to be a multiple of {machine.devices} devices"
+            raise ValueError(f"{run.name}: {rule}, but got {run.recipe.batch_size}; the global batch is never changed")
+    jobs, threads = resources(machine, planned or len(wanted))
     machine = machine.model_copy(update={"threads": threads, "jobs": jobs})
     known = revisions(wanted, machine.data_root, plugins=True)
     outcomes, due = Outcomes(), queue.SimpleQueue[RunSpec | None]()
@@ -62,8 +74,9 @@ def execute(
     try:
         _follow(slots, outcomes, tell)
     finally:
-        for slot in slots:
-            slot.stop()
+        with contextlib.ExitStack() as stack:  # each is stopped, whatever becomes of the others
+            for slot in slots:
+                stack.callback(slot.stop)
     return outcomes
 
 
@@ -126,24 +139,28 @@ class _Slot:
                     self._one(run, events.put)
                 except Exception as error:  # a full disk, a read-only store: this run's failure, not the suite's
                     if not self.stopped:
-                        events.put(Event("failed", run, message=str(error), failure=failure_of(run, error)))
+                        self._fail(run, Failure.of(run, error), events.put)
         finally:
             events.put(None)
 
     def _one(self, run: RunSpec, tell: OnEvent) -> None:
-        with self.store.lock(run) as folder:
+        with self.store.lock(run):
             # Another suite on the same store may have done it while this one waited for the lock.
             if self.rerun != "all" and not is_due(run, self.store, self.revisions[run.run_id], self.rerun):
                 tell(Event("skipped", run))
                 return
-            self.store.clear(run)
-            self.store.write_spec(run)
+            working = self.store.begin(run)
             tell(Event("start", run))
-            failure = self.process.run(run, self.machine, folder, tell)
+            failure = self.process.run(run, self.machine, working, tell)
             if self.stopped:
                 return
             if failure is None:
+                self.store.finish(run)
                 tell(Event("done", run, fraction=1.0))
             else:
-                self.store.fail(run, failure)
-                tell(Event("failed", run, message=f"{failure.kind}: {failure.message}", failure=failure))
+                self._fail(run, failure, tell)
+
+    def _fail(self, run: RunSpec, failure: Failure, tell: OnEvent) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a full disk or a read-only store may be the reason itself
+            self.store.fail(run, failure)
+        tell(Event("failed", run, message=f"{failure.kind}: {failure.message}", failure=failure))

@@ -8,10 +8,11 @@ import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from cvbench.events import Event
-from cvbench.executors.base import failure_of, killed
+from cvbench.executors.base import killed
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
 from cvbench.store import Failure
@@ -22,12 +23,14 @@ class Worker:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._process: multiprocessing.process.BaseProcess | None = None
-        self._pipe: Connection | None = None
+        # One thread runs, another may stop: what is alive is taken and replaced under the lock, in one piece.
+        self._lock = threading.Lock()
+        self._alive: tuple[BaseProcess, Connection] | None = None
+        self._stopped = False
 
     def run(self, run: RunSpec, machine: Machine, folder: Path, tell: Callable[[Event], None]) -> Failure | None:
         """Runs to the end and returns None, or why it failed. A process that dies costs only this run."""
-        pipe = self._started()
+        process, pipe = self._started()
         try:
             pipe.send((run, machine, folder))
             while True:
@@ -37,34 +40,55 @@ class Worker:
                 else:
                     return message  # type: ignore[no-any-return]
         except (EOFError, OSError):
-            assert self._process is not None
-            self._process.join(5)
-            code = self._process.exitcode
-            self.stop()
-            return killed(run, code)
+            _end(process)
+            pipe.close()
+            with self._lock:
+                self._alive = None
+            return killed(run, process.exitcode)
 
     def stop(self) -> None:
-        """Ends the process: it has nothing to save, since what is finished is on disk."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.join(2)
-            if self._process.is_alive():
-                self._process.kill()
-                self._process.join()
-        if self._pipe is not None:
-            self._pipe.close()
-        self._process = self._pipe = None
+        """Ends the process, for good: it has nothing to save, since what is finished is on disk."""
+        with self._lock:
+            alive, self._alive, self._stopped = self._alive, None, True
+        if alive is not None:
+            _end(alive[0], patience=0)
 
-    def _started(self) -> Connection:
-        if self._pipe is None:
-            # Read by OpenMP when the child loads torch; set_num_threads alone leaves a pool of the wrong size.
-            os.environ["OMP_NUM_THREADS"] = str(self.threads)
-            context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs,), name="cvbench-worker", daemon=False)
-            self._process.start()
-            theirs.close()
-        return self._pipe
+    def _started(self) -> tuple[BaseProcess, Connection]:
+        with self._lock:
+            if self._stopped:
+                raise RuntimeError("this worker has been stopped")
+            if self._alive is None:
+                self._alive = _spawn(self.threads)
+            return self._alive
+
+
+def _spawn(threads: int) -> tuple[BaseProcess, Connection]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), name="cvbench-worker")
+    # Read by OpenMP when the child loads torch; set_num_threads alone leaves a pool of the wrong size.
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        process.start()
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+    theirs.close()
+    return process, ours
+
+
+def _end(process: BaseProcess, patience: float = 5) -> None:
+    """Waits `patience` seconds, then ends the process, by force if need be."""
+    process.join(patience)
+    if process.is_alive():
+        process.terminate()
+        process.join(2)
+    if process.is_alive():
+        process.kill()
+        process.join()
 
 
 def _serve(pipe: Connection) -> None:
@@ -82,7 +106,7 @@ def _serve(pipe: Connection) -> None:
             run_in_harness(run, machine, folder, on_event=pipe.send)
             pipe.send(None)
         except Exception as error:  # a run that fails, whatever the reason, must not end the suite
-            pipe.send(failure_of(run, error))
+            pipe.send(Failure.of(run, error))
 
 
 def _die_with_parent() -> None:

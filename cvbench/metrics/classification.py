@@ -21,12 +21,17 @@ from cvbench.metrics.calibration import expected_calibration_error, negative_log
 from cvbench.metrics.confusion import Counts, by_class, class_accuracy, class_counts, confusion_matrix
 
 PRIMARY = "top1"
+# name: (direction, definition, unit); in unit %, values are fractions in [0, 1] that boards show in percent
 METRICS = {
-    "top1": ("max", "share of samples whose most probable class is the true one"),
-    "top5": ("max", "share of samples whose true class is among the five most probable (1 if there are five or fewer)"),
-    "macro_top1": ("max", "mean of the classes' top-1 accuracy, over the classes present in the truth"),
-    "nll": ("min", "mean negative log-likelihood of the true class, in nats"),
-    "ece": ("min", "expected calibration error of the most probable class, 15 equal-width bins"),
+    "top1": ("max", "share of samples whose most probable class is the true one", "%"),
+    "top5": (
+        "max",
+        "share of samples whose true class is among the five most probable (1 if there are five or fewer)",
+        "%",
+    ),
+    "macro_top1": ("max", "mean of the classes' top-1 accuracy, over the classes present in the truth", "%"),
+    "nll": ("min", "mean negative log-likelihood of the true class, in nats", "nats"),
+    "ece": ("min", "expected calibration error of the most probable class, 15 equal-width bins", "%"),
 }
 
 

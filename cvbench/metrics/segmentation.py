@@ -28,11 +28,12 @@ from cvbench.metrics.confusion import (
 )
 
 PRIMARY = "miou"
+# name: (direction, definition, unit); in unit %, values are fractions in [0, 1] that boards show in percent
 METRICS = {
-    "miou": ("max", "mean over classes of intersection over union, one confusion matrix over the split"),
-    "pixel_accuracy": ("max", "share of labelled pixels predicted correctly"),
-    "mean_accuracy": ("max", "mean over the classes present in the truth of the share of their pixels found"),
-    "fw_iou": ("max", "intersection over union of the classes, weighted by their share of the labelled pixels"),
+    "miou": ("max", "mean over classes of intersection over union, one confusion matrix over the split", "%"),
+    "pixel_accuracy": ("max", "share of labelled pixels predicted correctly", "%"),
+    "mean_accuracy": ("max", "mean over the classes present in the truth of the share of their pixels found", "%"),
+    "fw_iou": ("max", "intersection over union of the classes, weighted by their share of the labelled pixels", "%"),
 }
 
 

@@ -104,9 +104,13 @@ def torchvision_maps(name: str, weights: Any, strides: tuple[int, ...]) -> tuple
     from torchvision.models import get_model
     from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-    # Auxiliary heads would only be cut away again; with weights torchvision sees to that itself.
-    plain = weights is None and name in ("googlenet", "inception_v3")
-    options = {"aux_logits": False, "init_weights": True} if plain else {}
+    options: dict[str, Any] = {}
+    if name in zoo.TRANSFORMS_INPUT:
+        options["transform_input"] = False
+        if (
+            weights is None
+        ):  # auxiliary heads would only be cut away again; with weights torchvision sees to that itself
+            options |= {"aux_logits": False, "init_weights": True}
     url = "" if weights is None else weights.url
     network = zoo.construct(f"torchvision/{name}", partial(get_model, name, weights=weights), options, url)
     with warnings.catch_warnings():

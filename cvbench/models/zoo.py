@@ -13,6 +13,11 @@ from cvbench.models.torchvision_names import NAMES
 
 T = TypeVar("T")
 
+# Their weights come from TensorFlow and want images in [-1, 1]. torchvision feeds them ImageNet's normalisation and
+# undoes it inside, but only where it is given published weights, so that the same network without them (a finished run
+# that is read again) would see other images. Hence never inside here: `Normalised` gets the right mean and std.
+TRANSFORMS_INPUT = ("googlenet", "inception_v3")
+
 
 def nearest(name: str, names: Collection[str]) -> str:
     """ " Did you mean a, b or c?", or an empty string where nothing is near."""
@@ -53,8 +58,15 @@ def torchvision_weights(name: str, weights: str | None) -> Any:
     return known[weights]
 
 
-def statistics(weights: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """mean and std that torchvision's weights expect, of images in [0, 1]."""
+def statistics(
+    name: str, weights: Any, *, transform_input: bool = False
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """mean and std that the weights of torchvision's model `name` expect, of images in [0, 1].
+
+    transform_input: whether the network itself turns ImageNet's statistics into its own, see `TRANSFORMS_INPUT`.
+    """
+    if name in TRANSFORMS_INPUT and not transform_input:
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     transforms = weights.transforms()
     return tuple(transforms.mean), tuple(transforms.std)
 

@@ -1,6 +1,6 @@
 """What a board shows, as texts: the columns of its headline table, its headings and its protocol in words.
 
-Shared by Markdown, the terminal and the page, so that all of them say the same.
+Shared by Markdown, the terminal and the picture, so that all of them say the same.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ _COSTS: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
 )
 
 
+# Less important columns stand on a page in a table of their own, so that the headline does not scroll sideways.
+HEADLINE_IMPORTANCE = 35
+# Cells between two neighbouring columns.
+PADDING = 2
+
+
 class Column(NamedTuple):
     """One column; cells in the order of the board's rows. importance: 100 is never left out."""
 
@@ -31,6 +37,11 @@ class Column(NamedTuple):
     cells: tuple[str, ...]
     numeric: bool = True
     importance: int = 100
+
+    @property
+    def width(self) -> int:
+        """In cells of a monospaced font."""
+        return max(map(text.cells, [self.head, *self.cells]))
 
 
 def headline(board: Board) -> list[Column]:
@@ -52,6 +63,16 @@ def headline(board: Board) -> list[Column]:
         letters = tuple(", ".join(letter(i) for i in row.environments) or text.NOTHING for row in board.rows)
         columns.append(Column("environment", letters, numeric=False, importance=35))
     return columns
+
+
+def fit(table: list[Column], width: int) -> tuple[list[Column], list[Column]]:
+    """(kept, left out): the columns that must stay, then, by importance, each that still fits `width` cells."""
+    kept = {column.head for column in table if column.importance >= 100}
+    for column in sorted(table, key=lambda column: -column.importance):
+        wanted = [other.width for other in table if other.head in kept | {column.head}]
+        if sum(wanted) + PADDING * (len(wanted) - 1) <= width:
+            kept.add(column.head)
+    return [c for c in table if c.head in kept], [c for c in table if c.head not in kept]
 
 
 def _metric(board: Board, index: int) -> Column:

@@ -7,13 +7,14 @@ from itertools import zip_longest
 from pathlib import Path
 
 from cvbench.board import Leaderboard, freeze, frozen, inconsistencies, read_board
-from cvbench.page import markdown, table_csv
+from cvbench.page import markdown, svg, table_csv
 from cvbench.record import write_atomically
 
 # File name -> how it is made from the board; `check` and `publish` know no others.
 RENDERERS: dict[str, Callable[[Leaderboard], str]] = {
     "metrics.csv": table_csv.render,
     "leaderboard.md": markdown.render,
+    "board.svg": svg.render,
 }
 
 

@@ -13,8 +13,6 @@ from cvbench.page import columns, text
 
 # Above so many, a table of classes helps nobody on a page; board.json has all of them.
 MOST_CLASSES = 40
-# Columns below it stand in a table of their own, so that the headline does not scroll sideways.
-HEADLINE_IMPORTANCE = 35
 
 
 class Markup(str):
@@ -55,13 +53,13 @@ def _environment() -> Environment:
 
 
 def _headline(board: Board) -> Markup:
-    return _table([column for column in columns.headline(board) if column.importance >= HEADLINE_IMPORTANCE])
+    return _table([column for column in columns.headline(board) if column.importance >= columns.HEADLINE_IMPORTANCE])
 
 
 def _more(board: Board) -> Markup | None:
     """The columns that the headline leaves out, where there are any."""
     model, *others = columns.headline(board)
-    rest = [column for column in others if column.importance < HEADLINE_IMPORTANCE]
+    rest = [column for column in others if column.importance < columns.HEADLINE_IMPORTANCE]
     return _table([model, *rest]) if rest else None
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 NOTHING = "–"  # noqa: RUF001
 
+# What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # What Markdown (GitHub's) or HTML would read as markup anywhere in a line; `_` only matters at the edge of a word.
 _MARKUP = re.compile(r"[\\`*\[\]~$|]|(?<![^\W_])_|_(?![^\W_])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -83,6 +86,26 @@ def code(value: object) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     space = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{space}{line}{space}{fence}"
+
+
+def xml(value: object) -> str:
+    """One line of text that XML can hold; its markup is still to be escaped."""
+    return _NOT_XML.sub("\ufffd", " ".join(str(value).split()))
+
+
+def cells(words: str) -> int:
+    """How many cells of a monospaced font a text takes: none for a combining mark, two for a wide letter, else one."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in words)
+
+
+def shortened(words: str, most: int) -> str:
+    """At most that many cells; a longer text loses its middle, because names often differ in their ends."""
+    left, right = words[: (len(words) + 1) // 2], words[(len(words) + 1) // 2 :]
+    short = words
+    while (left or right) and cells(short) > most:
+        left, right = (left[:-1], right) if cells(left) > cells(right) else (left, right[1:])
+        short = f"{left}…{right}"
+    return short
 
 
 def csv_cell(value: object) -> object:

@@ -43,7 +43,7 @@ class Description(NamedTuple):
 class Scores(Protocol):
     """A module of `cvbench.metrics`: one implementation of scoring for validation, test, files and statistics."""
 
-    METRICS: dict[str, tuple[str, str]]
+    METRICS: dict[str, tuple[str, str, str]]
     score: Callable[..., dict[str, float]]
     per_class: Callable[..., dict[str, dict[str, float | None]]]
     confusion: Callable[..., NDArray[np.int64]]
@@ -57,15 +57,18 @@ class Task(L.LightningModule):
 
     targets: type[Targets]
     scores: Scores
+    class_weights: Tensor | None
 
     def __init__(self, model: nn.Module, info: DatasetInfo, recipe: Recipe, total_steps: int) -> None:
         super().__init__()
         self.model, self.info, self.recipe, self.total_steps = model, info, recipe, total_steps
+        self.register_buffer("class_weights", None, persistent=False)
         self.val_evidence, self.test_evidence = self.new_evidence(), self.new_evidence()
         self.curves: list[dict[str, float]] = []
         self.tested: dict[str, NDArray[Any]] = {}
         self.predictions: Predictions | None = None
         self._losses: list[Tensor] = []
+        self._steps = 0  # counted here: the Trainer's own count lags behind inside a step
         self._epoch_losses: list[Tensor] = []
 
     # What a task gives -----------------------------------------------------------------------------------------------
@@ -99,10 +102,19 @@ class Task(L.LightningModule):
         """
         raise NotImplementedError
 
-    def prepare_training(self, class_counts: NDArray[np.int64] | None) -> None:
-        """Called once before training with the training set's count of each class, where the recipe needs it."""
-
     # What all tasks share --------------------------------------------------------------------------------------------
+
+    def balance_classes(self, counts: NDArray[np.int64]) -> None:
+        """Weighs the loss by median frequency / frequency of each class; classes that never occur get 0.
+
+        counts: of the training targets, (num_classes,). Median-frequency balancing as in Eigen & Fergus 2015, except
+        that frequencies are over the whole split; theirs are over the images in which the class occurs.
+        """
+        frequency = counts / counts.sum()
+        present = frequency > 0
+        weights = np.zeros(len(frequency))
+        weights[present] = np.median(frequency[present]) / frequency[present]
+        self.class_weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
 
     def forward(self, images: Tensor) -> Any:
         """images: float (B, C, H, W) in [0, 1] -> what the model returns."""
@@ -122,6 +134,7 @@ class Task(L.LightningModule):
         loss = self.loss(batch)
         # Kept as tensors: reading a value would wait for the device at every step.
         self._losses.append(loss.detach())
+        self._steps += 1
         if len(self._losses) >= 50:
             self._check_losses()
         return loss
@@ -147,9 +160,9 @@ class Task(L.LightningModule):
         finite = torch.isfinite(stacked)
         if not bool(finite.all()):
             first = int((~finite).nonzero()[0, 0])
-            step = self.global_step - len(self._losses) + first + 1
+            step = self._steps - len(self._losses) + first + 1
             raise LossIsNotFiniteError(
-                f"the loss is {float(stacked[first])} at step {max(step, 1)} (epoch {self.current_epoch + 1}); "
+                f"the loss is {float(stacked[first])} at step {step} (epoch {self.current_epoch + 1}); "
                 "lower recipe.lr, set recipe.gradient_clip, or use precision 32-true"
             )
         self._epoch_losses += self._losses

@@ -25,13 +25,15 @@ VERSION = 1
 
 
 class ClassificationTask(Task):
-    """Cross-entropy with label smoothing over logits (B, num_classes)."""
+    """Cross-entropy with label smoothing and class weights over logits (B, num_classes)."""
 
     targets = Labels
     scores = scores
 
     def criterion(self, logits: Tensor, batch: ClassificationBatch) -> Tensor:
-        return F.cross_entropy(logits.float(), batch.labels, label_smoothing=self.recipe.label_smoothing)
+        return F.cross_entropy(
+            logits.float(), batch.labels, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
+        )
 
     def new_evidence(self) -> Evidence:
         return Evidence(("label", "top", "top_probability", "true_log_probability", "true_rank"))

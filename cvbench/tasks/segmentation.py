@@ -32,21 +32,6 @@ class SegmentationTask(Task):
 
     targets = Masks
     scores = scores
-    class_weights: Tensor | None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.register_buffer("class_weights", None, persistent=False)
-
-    def prepare_training(self, class_counts: NDArray[np.int64] | None) -> None:
-        """Median-frequency balancing (Eigen & Fergus 2015): weight = median / frequency; absent classes: 0."""
-        if class_counts is None:
-            return
-        frequency = class_counts / class_counts.sum()
-        present = frequency > 0
-        weights = np.zeros(len(frequency))
-        weights[present] = np.median(frequency[present]) / frequency[present]
-        self.class_weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
 
     def criterion(self, logits: Tensor, batch: SegmentationBatch) -> Tensor:
         return F.cross_entropy(
@@ -84,8 +69,10 @@ class SegmentationTask(Task):
     def save_predictions(self, batch: SegmentationBatch, predictions: Predictions) -> None:
         """One label PNG a sample at its own size, named as its mask: `cvbench score segmentation` reads the folder."""
         for index, labels in zip(batch.index.tolist(), self.predict(batch.images, batch.sizes), strict=True):
-            name = predictions.ids[index].rpartition("/")[2]
-            Image.fromarray(labels.to(torch.uint8).cpu().numpy()).save(predictions.folder / f"{name}.png")
+            name = predictions.ids[index]
+            file = predictions.folder / f"{name.partition('/')[2] or name}.png"  # the id starts with the split's name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(labels.to(torch.uint8).cpu().numpy()).save(file)
 
     def split_evidence(
         self, gathered: dict[str, NDArray[Any]], ids: NDArray[np.str_]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import struct
 import warnings
 import zlib
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image
 
 from cvbench.data.base import DataError
-from cvbench.data.files import image_names, list_folders, list_images, need, read_image, read_mask, sha256
+from cvbench.data.files import image_header, image_names, list_folders, list_images, need, read_image, read_mask, sha256
+from cvbench.data.mask_files import image_size
 
 GRADIENT = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)
 
@@ -125,6 +127,22 @@ def test_formats_outside_the_list_are_refused_whatever_the_name(tmp_path: Path):
         read_image(tmp_path / "a.png")
 
 
+def test_header_is_read_without_the_pixels(tmp_path: Path):
+    path = saved(tmp_path / "a.png", GRADIENT)
+    path.write_bytes(path.read_bytes()[:45])  # signature and IHDR (33 bytes), and no more than a chunk's beginning
+    assert image_header(path) == ((6, 4), "RGB")
+
+
+def test_headers_of_what_is_no_image(tmp_path: Path):
+    Image.fromarray(GRADIENT).save(tmp_path / "pcx.png", format="PCX")
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+    saved(tmp_path / "cut.png", GRADIENT).write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    for name in ("pcx.png", "a.png", "cut.png"):
+        for read in (image_header, image_size):
+            with pytest.raises(DataError, match=rf"{name}: cannot be decoded"):
+                read(tmp_path / name)
+
+
 def test_decompression_bomb(tmp_path: Path):
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -137,8 +155,9 @@ def test_decompression_bomb(tmp_path: Path):
         + chunk(b"IEND", b"")
     )
     (tmp_path / "a.png").write_bytes(png)
-    with pytest.raises(DataError, match=r"a\.png: too large to decode safely"):
-        read_image(tmp_path / "a.png")
+    for read in (read_image, image_header):
+        with pytest.raises(DataError, match=r"a\.png: too large to decode safely"):
+            read(tmp_path / "a.png")
 
 
 def test_listing_is_natural_and_keeps_images_only(tmp_path: Path):
@@ -173,9 +192,30 @@ def test_need_says_what_where_and_how(tmp_path: Path):
     assert "CVBENCH_DATA" in message
 
 
-def test_need_where_not_even_the_root_is_there(tmp_path: Path):
+def test_need_where_not_even_the_root_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.txt").touch()
+    rule = r"mnist is not there: the data root {} does not exist \(set --data-root or CVBENCH_DATA\)\. Fetch it\."
+    for root, shown in ((Path("data"), r"\./data"), (tmp_path / "data", str(tmp_path / "data"))):
+        with pytest.raises(DataError, match=rule.format(shown)) as caught:
+            need(root / "MNIST" / "raw", "mnist", "Fetch it.", root=root)
+        assert "secret" not in str(caught.value)
+
+
+def test_need_of_a_path_that_is_not_below_the_root(tmp_path: Path):
     with pytest.raises(DataError, match=rf"but {tmp_path} holds nothing"):
-        need(tmp_path / "data" / "mnist", "mnist", "Fetch it.")
+        need(tmp_path / "pets", "folder", "Set `path`.", root=Path("no_such_root"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["camvid", "cifar10", "cifar100", "cityscapes", "fashion_mnist", "folder", "folder_masks", "imagenet", "mnist"]
+    + ["places365", "voc_seg"],  # noqa: RUF005  (one line would be too long)
+)
+def test_every_dataset_says_that_the_root_is_not_there(tmp_path: Path, name: str):
+    options = {"path": "pets"} if name.startswith("folder") else {}
+    with pytest.raises(DataError, match=f"the data root {tmp_path / 'none'} does not exist"):
+        importlib.import_module(f"cvbench.data.{name}").build(tmp_path / "none", **options)
 
 
 def test_sha256(tmp_path: Path):

@@ -126,7 +126,8 @@ def test_evaluation_on_two_processes_equals_one(tmp_path: Path) -> None:
     (trained,) = suite(
         tmp_path, task="segmentation", datasets=[streets], models=[segnet], recipe=RECIPE | {"batch_size": 4}
     )
-    assert len(execute([trained], store, machine(tmp_path)).done) == 1
+    # Trained on two processes, too: one writer, one whole record.
+    assert len(execute([trained], store, machine(tmp_path, devices=2)).done) == 1
     weights = str(store.folder(trained) / "model.pt")
     (spec,) = suite(
         tmp_path,
@@ -193,5 +194,6 @@ def _parent(pid: str) -> int:
 def test_resources_follow_from_the_plan_alone() -> None:
     cores = len(os.sched_getaffinity(0))
     assert resources(Machine(accelerator="cpu"), 1) == (1, cores)
+    assert resources(Machine(accelerator="cpu"), 100) == (min(cores, 8), cores // min(cores, 8))
     assert resources(Machine(accelerator="cpu", jobs=2, threads=3), 10) == (2, 3)
     assert resources(Machine(accelerator="cuda"), 10)[0] == 1

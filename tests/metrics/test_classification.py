@@ -133,3 +133,4 @@ def test_metrics_are_literals_with_a_primary() -> None:
     assert values == {"PRIMARY": PRIMARY, "METRICS": METRICS}
     assert list(METRICS) == ["top1", "top5", "macro_top1", "nll", "ece"]
     assert METRICS["nll"][0] == METRICS["ece"][0] == "min"
+    assert {name: unit for name, (_, _, unit) in METRICS.items() if unit != "%"} == {"nll": "nats"}

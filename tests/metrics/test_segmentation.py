@@ -54,6 +54,7 @@ def test_scores_are_over_the_split_and_equal_scikit_learn() -> None:
     assert scores["pixel_accuracy"] == (t == p).mean()
     assert list(scores) == list(METRICS)
     assert PRIMARY in METRICS
+    assert {unit for _, _, unit in METRICS.values()} == {"%"}
 
 
 def test_the_mean_over_images_is_another_number() -> None:

@@ -153,9 +153,38 @@ def test_pretrained_weights_of_the_datasets_own_classes_keep_their_head(make_inf
 
 def test_pretrained_googlenet_trains_fresh_auxiliary_heads(make_info, published):
     model = zoo.build(make_info(7, (64, 64)), "torchvision/googlenet", "IMAGENET1K_V1")
-    assert model.network.transform_input
     assert {"fc.weight", "aux1.fc2.weight", "aux2.fc2.bias"} <= set(model.reinitialised)
     assert isinstance(model(torch.rand(2, 3, 64, 64)), WithAuxiliary)
+
+
+@pytest.mark.parametrize("options", [{}, {"transform_input": True}])
+@pytest.mark.parametrize(("name", "side"), [("googlenet", 64), ("inception_v3", 299)])
+def test_networks_of_other_statistics_than_imagenets_get_them(make_info, published, name, side, options):
+    """torchvision's own model, which undoes ImageNet's normalisation inside, on ImageNet-normalised images."""
+    model = zoo.build(make_info(1000, (side, side)), f"torchvision/{name}", "IMAGENET1K_V1", **options).eval()
+    own = get_model(name, weights="IMAGENET1K_V1").eval()
+    assert own.transform_input
+    assert model.network.transform_input == bool(options)
+    images = torch.rand(2, 3, side, side)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    with torch.no_grad():
+        logits = model(images)
+        expected = own((images - mean[:, None, None]) / std[:, None, None])
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(logits, expected)
+
+
+def test_a_pretrained_googlenet_as_backbone_gets_its_statistics(make_info, published):
+    model = fcn.build(make_info(5, (64, 64)), backbone="torchvision/googlenet", backbone_weights="IMAGENET1K_V1").eval()
+    own = get_model("googlenet", weights="IMAGENET1K_V1").eval()
+    images = torch.rand(1, 3, 64, 64)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    kept = []
+    own.inception5b.register_forward_hook(lambda module, inputs, output: kept.append(output))
+    with torch.no_grad():
+        maps = model.network.backbone(model.normalise(images))
+        own((images - mean[:, None, None]) / std[:, None, None])
+    torch.testing.assert_close(maps["32"], kept[0])
 
 
 def test_statistics_can_be_given_for_a_local_file(make_info):

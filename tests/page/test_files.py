@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 def test_publish_writes_the_board_first_and_returns_all_paths(tmp_path):
     paths = publish(leaderboard(), tmp_path / "new" / "quick")
-    assert [path.name for path in paths] == ["board.json", "metrics.csv", "leaderboard.md"]
+    assert [path.name for path in paths] == ["board.json", "metrics.csv", "leaderboard.md", "board.svg"]
     assert sorted(path.name for path in (tmp_path / "new" / "quick").iterdir()) == sorted(path.name for path in paths)
     assert check(tmp_path / "new" / "quick") == []
 
@@ -47,7 +47,7 @@ def test_the_same_leaderboard_gives_the_same_bytes(folder, tmp_path):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "leaderboard.md"])
+@pytest.mark.parametrize("name", ["metrics.csv", "leaderboard.md", "board.svg"])
 def test_an_edited_file_is_found_with_its_first_differing_line(folder, name):
     lines = (folder / name).read_text(encoding="utf-8").split("\n")
     number = next(number for number, line in enumerate(lines) if "lenet" in line)

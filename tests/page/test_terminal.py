@@ -1,17 +1,15 @@
-"""The board on narrow and wide terminals, and as a picture."""
+"""The board on narrow and wide terminals."""
 
 from __future__ import annotations
 
 import io
-import re
-from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
 
 from cvbench.leaderboard import rank
-from cvbench.page.columns import Column
-from cvbench.page.terminal import fit, show, svg
+from cvbench.page.columns import Column, fit
+from cvbench.page.terminal import show
 from cvbench.record import Costs
 from tests.records import plan, record, suite
 
@@ -72,17 +70,3 @@ def test_columns_go_by_importance():
 
 def test_names_are_text_and_never_rich_markup():
     assert "[red]x[/red]" in shown(100, ("[red]x[/red]", "[/]", "mlp"))
-
-
-def test_the_picture_fetches_nothing_and_is_the_same_each_time():
-    picture = svg(leaderboard(("<script>alert(1)</script>", "b", "mlp")))
-    root = ElementTree.fromstring(picture)
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    assert not [element for element in root.iter() if element.tag.endswith(("script", "image", "foreignObject"))]
-    assert "@font-face" not in picture
-    # what is left of addresses: the name of the format, and rich's comment about itself
-    assert set(re.findall(r"https?://[^\s\"<)]+", picture)) <= {
-        "http://www.w3.org/2000/svg",
-        "https://www.textualize.io",
-    }
-    assert picture == svg(leaderboard(("<script>alert(1)</script>", "b", "mlp")))

@@ -79,3 +79,24 @@ def test_no_cell_is_a_formula(name):
 @pytest.mark.parametrize("value", [-0.5, 3, None, "lenet", "a=b", ""])
 def test_numbers_and_plain_names_stay_as_they_are(value):
     assert text.csv_cell(value) is value
+
+
+@pytest.mark.parametrize(
+    ("words", "cells"), [("lenet", 5), ("97.92 ± 0.23", 12), ("top1 % ↑", 8), ("長い", 4), ("e\u0301", 1), ("", 0)]
+)
+def test_cells_of_a_text(words, cells):
+    assert text.cells(words) == cells
+
+
+@pytest.mark.parametrize(
+    ("words", "cells", "shown"),
+    [
+        ("lenet", 5, "lenet"),
+        ("resnet", 5, "re…et"),
+        ("resnets", 6, "res…ts"),
+        ("長い名前です", 7, "長い…す"),
+        ("ab", 1, "…"),
+    ],
+)
+def test_long_texts_lose_their_middle(words, cells, shown):
+    assert text.shortened(words, cells) == shown

@@ -41,8 +41,8 @@ def measure() -> list[Row]:
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it tells of each Trainer
     return [
-        _compare("training loop, long steps", 160, steps=16, target=0.95),
-        _compare("training loop, short steps", 12, steps=60, target=0.70),
+        _compare("training loop, long steps", 160, steps=30, target=0.95, rounds=5),
+        _compare("training loop, short steps", 16, steps=60, target=0.70),
     ]
 
 

@@ -81,7 +81,8 @@ def _torchvision(
         )
     replaced = zoo.replace_heads(network, classes, info.num_classes)
     if published is not None:
-        own_mean, own_std = zoo.statistics(published)
+        transform_input = bool(options.get("transform_input", False))
+        own_mean, own_std = zoo.statistics(name, published, transform_input=transform_input)
         mean, std = mean or own_mean, std or own_std
     adapt = partial(_with_auxiliary, weight=AUXILIARY_WEIGHT[name]) if name in AUXILIARY_WEIGHT else None
     model = Normalised(network, info, mean, std, channels=3, adapt=adapt)
@@ -91,11 +92,12 @@ def _torchvision(
 
 
 def _defaults(name: str, info: DatasetInfo, published: Any) -> dict[str, Any]:
-    """Options that the user need not write: auxiliary heads, and the image size where the architecture depends on
-    it.
+    """Options that the user need not write: auxiliary heads, images normalised by us alone, and the image size where
+    the architecture depends on it.
     """
     if name in AUXILIARY_WEIGHT:
-        return {"aux_logits": True} if published is not None else {"aux_logits": True, "init_weights": True}
+        always = {"aux_logits": True, "transform_input": False}
+        return always if published is not None else {**always, "init_weights": True}
     if published is None and info.input_size is not None:
         if name.startswith("vit_") and info.input_size[0] == info.input_size[1]:
             return {"image_size": info.input_size[0]}

@@ -117,7 +117,7 @@ def build(
         zoo.known_torchvision("classification", name)
         weights: Any = zoo.torchvision_weights(name, backbone_weights)
         if weights is not None:
-            mean, std = zoo.statistics(weights)
+            mean, std = zoo.statistics(name, weights)
         if backbone == "vgg16":
             network, channels = backbones.vgg16(weights, dropout)
         else:

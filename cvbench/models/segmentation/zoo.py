@@ -115,7 +115,7 @@ def _torchvision(
         network.aux_classifier = None
     replaced = zoo.replace_heads(network, classes, info.num_classes)
     if (pretrained := published or backbone) is not None:
-        own_mean, own_std = zoo.statistics(pretrained)
+        own_mean, own_std = zoo.statistics(name if published else backbone_name, pretrained)
         mean, std = mean or own_mean, std or own_std
     model = TorchvisionSegmenter(network, info, mean, std, channels=3)
     model.reinitialised = replaced
