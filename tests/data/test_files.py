@@ -209,8 +209,19 @@ def test_need_of_a_path_that_is_not_below_the_root(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "name",
-    ["camvid", "cifar10", "cifar100", "cityscapes", "fashion_mnist", "folder", "folder_masks", "imagenet", "mnist"]
-    + ["places365", "voc_seg"],  # noqa: RUF005  (one line would be too long)
+    [
+        "camvid",
+        "cifar10",
+        "cifar100",
+        "cityscapes",
+        "fashion_mnist",
+        "folder",
+        "folder_masks",
+        "imagenet",
+        "mnist",
+        "places365",
+        "voc_seg",
+    ],
 )
 def test_every_dataset_says_that_the_root_is_not_there(tmp_path: Path, name: str):
     options = {"path": "pets"} if name.startswith("folder") else {}

@@ -43,7 +43,8 @@ def build(
     """The model `name` ("torchvision/NAME" or "timm/NAME") for the dataset; logits (B, K).
 
     weights: None (random), or published weights: torchvision's name (IMAGENET1K_V1), timm's tag (a1_in1k), or DEFAULT.
-    mean, std: what the network expects, where that is neither its weights' nor the dataset's (a local weight file).
+    mean, std: what the network expects, where that is neither its weights' nor the dataset's (a local weight file;
+    torchvision's own of googlenet and inception_v3 want 0.5 for both).
     options: go to the library's own builder.
     Raises ValueError: unknown name, weights or option, a missing package, or images too small for the model.
     """
