@@ -168,8 +168,8 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None
                "--data-root", str(tmp_path), "--cache", str(tmp_path / "cache"), "--jobs", "1"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    curves = store.folder(runs[1]) / "log.txt"
-    while not (store.record(runs[0]) and curves.exists()) and time.monotonic() < deadline:
+    under_way = store.folder(runs[1]) / ".new" / "log.txt"
+    while not (store.record(runs[0]) and under_way.exists()) and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
