@@ -140,6 +140,7 @@ def _entry(kind: str, file: Path) -> Entry | None:
         options=declared.options,
         version=declared.literals.get("VERSION"),
         takes_task=declared.takes_task,
+        embedded=bool(declared.literals.get("EMBEDDED")),
     )
 
 

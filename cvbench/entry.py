@@ -22,7 +22,8 @@ class UnknownNameError(ValueError):
 class Entry:
     """One file of the catalog. `module` is what is imported to build it; `tasks` are those that it serves.
 
-    takes_task: `build` of a dataset that serves several tasks asks which. open_options: a zoo's or somebody's own
+    takes_task: `build` of a dataset that serves several tasks asks which. embedded: it needs nothing on disk.
+    open_options: a zoo's or somebody's own
     `build`; options are passed on unchecked. zoo: the model is built by its name from a library.
     """
 
@@ -38,6 +39,7 @@ class Entry:
     options: Mapping[str, Option] = field(default_factory=dict)
     version: int | None = None
     takes_task: bool = False
+    embedded: bool = False
     open_options: bool = False
     zoo: bool = False
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from cvbench.commands import options
 from cvbench.commands.options import DEFAULT_STORE, DataRoot, Json, MachineFile, Only, Paths, Store
+
+if TYPE_CHECKING:
+    from cvbench.spec import RunSpec
 
 # What `cvbench run` would do about each state.
 MEANING = {
@@ -28,8 +32,8 @@ def plan(
     """Show the runs of a benchmark: which are done, missing, failed or outdated. Runs nothing."""
     from cvbench.machine import load_machine
     from cvbench.plan import plan as planned_runs
+    from cvbench.store import DataState, data_states
     from cvbench.store import Store as RunStore
-    from cvbench.store import data_states
     from cvbench.suite import load_suite
 
     targets, overrides = options.paths_and_overrides(paths)
@@ -37,7 +41,9 @@ def plan(
     suite = load_suite(targets, overrides)
     runs = options.select(planned_runs(suite), only)
     held = RunStore(store)
-    data = data_states(runs, root)
+    # What is embedded is always here, and is asked (which takes numpy) only where a record has to fit its revision.
+    asked = [run for run in runs if (held.folder(run) / "record.json").is_file() or not _embedded(run)]
+    data = dict.fromkeys((run.run_id for run in runs), DataState(None)) | data_states(asked, root)
     states = {run.run_id: held.state(run, data[run.run_id].revision) for run in runs}
     counts = Counter(states[run.run_id] for run in runs)
     if json:
@@ -80,3 +86,9 @@ def plan(
 
 def _style(state: str) -> str:
     return {"done": "green", "failed": "red", "missing": ""}.get(state, "yellow")
+
+
+def _embedded(run: RunSpec) -> bool:
+    from cvbench import catalog
+
+    return catalog.find("datasets", run.dataset.name).embedded

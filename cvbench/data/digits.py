@@ -25,6 +25,7 @@ from cvbench.data.revision import revision
 from cvbench.data.split import hashed
 
 VERSION = 1
+EMBEDDED = True
 COUNT = 1797
 TEST_SHARE, VAL_SHARE = 0.25, 0.15
 # Over all pixels of the train split, divided by 255: float64 mean and population standard deviation, 4 digits.

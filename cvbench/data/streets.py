@@ -32,6 +32,7 @@ from cvbench.data.streets_scene.compose import draw
 from cvbench.data.streets_scene.layouts import SCENES, label_of
 
 VERSION = 1
+EMBEDDED = True
 
 CLASSES = ("sky", "building", "pole", "road marking", "road", "pavement", "tree", "sign symbol", "fence", "vehicle",
            "pedestrian", "bike")  # fmt: skip
