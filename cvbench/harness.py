@@ -101,9 +101,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     started_at, memory = datetime.now(UTC), PeakMemory()
     recipe, accelerator = spec.recipe, pick_accelerator(machine)
     check_precision(recipe.precision, accelerator)
-    if recipe.batch_size % machine.devices:
-        rule = f"Expected recipe.batch_size to be a multiple of {machine.devices} devices, but got {recipe.batch_size}"
-        raise ValueError(f"{rule}; the global batch size is part of the recipe and is never changed")
+    batch_size = machine.batch_per_device(recipe.batch_size)
     threads = machine.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     # Deterministic mode would fill every new tensor with NaN, to catch reads of what was never written: 7 % of a step.
@@ -123,7 +121,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
         logging.getLogger(__name__).info("initialised afresh, not from the weights: %s", ", ".join(reinitialised))
     kind = task_class(spec.task)
     data = DataModule(dataset, recipe, machine, targets=kind.targets, ref=spec.dataset, seed=spec.seed,
-                      batch_size=recipe.batch_size // machine.devices)  # fmt: skip
+                      batch_size=batch_size)  # fmt: skip
     train, validate = spec.mode == "train", spec.mode == "train" and bool(dataset.splits.get("val"))
     # Everything is opened before the first step: damaged data must not be found after an hour of training.
     data.open({"test": False} | ({"train": True} if train else {}) | ({"val": False} if validate else {}))

@@ -64,6 +64,13 @@ class Machine(Frozen):
     tracker: Tracker = "none"
     save_predictions: bool = False
 
+    def batch_per_device(self, batch_size: int) -> int:
+        """The share of a global batch that each device of a run gets. Raises ValueError where it would not be whole."""
+        if batch_size % self.devices:
+            rule = f"Expected recipe.batch_size to be a multiple of {self.devices} devices, but got {batch_size}"
+            raise ValueError(f"{rule}; the global batch size is part of the recipe and is never changed")
+        return batch_size // self.devices
+
 
 def load_machine(path: Path | str | None = None, **overrides: Any) -> Machine:
     """The machine of `path` (machine.yaml; None: the defaults), changed by those overrides that are not None.

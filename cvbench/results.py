@@ -80,7 +80,7 @@ def conclude(run: Tested) -> Record:
             device_name=device_name(run.accelerator),
             threads=run.threads,
             jobs=run.machine.jobs,
-            batch_per_device=spec.recipe.batch_size // run.machine.devices,
+            batch_per_device=run.machine.batch_per_device(spec.recipe.batch_size),
         ),
         environment=environment(),
         evaluator_version=EVALUATOR_VERSION,

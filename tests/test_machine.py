@@ -71,3 +71,9 @@ def test_sizes(text: str | int, number: int) -> None:
 def test_no_sizes(text: str) -> None:
     with pytest.raises(ValueError, match="Expected a size such as 4GiB"):
         parse_bytes(text)
+
+
+def test_a_global_batch_is_shared_whole_or_not_at_all():
+    assert Machine(devices=4).batch_per_device(256) == 64
+    with pytest.raises(ValueError, match=r"Expected recipe\.batch_size to be a multiple of 2 devices, but got 63"):
+        Machine(devices=2).batch_per_device(63)

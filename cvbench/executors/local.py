@@ -57,9 +57,7 @@ def execute(
     machine = machine or Machine()
     wanted = unique(runs)
     for run in wanted:
-        if run.recipe.batch_size % machine.devices:
-            rule = f"Expected recipe.batch_size to be a multiple of {machine.devices} devices"
-            raise ValueError(f"{run.name}: {rule}, but got {run.recipe.batch_size}; the global batch is never changed")
+        machine.batch_per_device(run.recipe.batch_size)  # a mistake that all processes would only repeat
     jobs, threads = resources(machine, planned or len(wanted))
     machine = machine.model_copy(update={"threads": threads, "jobs": jobs})
     known = revisions(wanted, machine.data_root, plugins=True)

@@ -22,6 +22,7 @@ from cvbench.plan import plan
 from cvbench.spec import RunSpec
 from cvbench.store import Store
 from cvbench.suite import load_suite
+from tests.test_harness import machine as one_machine
 
 RECIPE = {"epochs": 1, "batch_size": 64, "lr": 3e-3}
 
@@ -53,8 +54,7 @@ def suite(folder: Path, **changes: Any) -> list[RunSpec]:
 
 
 def machine(folder: Path, **changes: Any) -> Machine:
-    given = {"accelerator": "cpu", "threads": 1, "jobs": 1, "cache": folder / "cache", "data_root": folder}
-    return Machine(**given | changes)
+    return one_machine(folder, **{"jobs": 1} | changes)
 
 
 def photos(folder: Path) -> None:
