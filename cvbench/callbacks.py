@@ -89,6 +89,8 @@ class Throughput(L.Callback):
     def __init__(self, images_per_epoch: int) -> None:
         self.images_per_epoch = images_per_epoch
         self.train_seconds = self.test_seconds = 0.0
+        #: set by the harness: what the model fitted after training took, where it does
+        self.finalise_seconds: float | None = None
         self.images = 0
         self._started: float | None = None
 

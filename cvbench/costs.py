@@ -23,18 +23,22 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for name, p in model.named_parameters() if not (unused and name.startswith(unused)))
 
 
-def macs(model: nn.Module, image_shape: tuple[int, int, int]) -> int | None:
-    """Multiply-accumulates of one forward pass of one image (C, H, W) in eval mode; None where it cannot be counted.
+def macs(model: nn.Module, image: Tensor) -> int | None:
+    """Multiply-accumulates of one forward pass of `image` (1, C, H, W) in eval mode; None where it cannot be counted.
 
-    Counted on the meta device by torch's `FlopCounterMode` (2 operations a MAC): no arithmetic is done.
+    Counted by torch's `FlopCounterMode` (2 operations a MAC; convolutions and matrix products), on the meta device,
+    where no arithmetic is done. Where the size of what is computed depends on what is seen, as with the proposals of a
+    detector, in a real pass: then the number is that image's.
     """
-    ghost = copy.deepcopy(model).to("meta").eval()
-    try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            ghost(torch.empty((1, *image_shape), device="meta"))
-    except (NotImplementedError, RuntimeError):  # an operation whose result's size depends on values
-        return None
-    return int(counter.get_total_flops()) // 2
+    for device in ("meta", image.device):
+        network = copy.deepcopy(model).to(device).eval()  # a copy: the model stays as it is
+        try:
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                network(image.to(device))
+        except (NotImplementedError, RuntimeError):
+            continue
+        return int(counter.get_total_flops()) // 2
+    return None
 
 
 def latency(

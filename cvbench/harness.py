@@ -10,6 +10,8 @@ import importlib
 import logging
 import math
 import random
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,6 +126,8 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
                       batch_size=batch_size)  # fmt: skip
     train, validate = spec.mode == "train", spec.mode == "train" and bool(dataset.splits.get("val"))
     # Everything is opened before the first step: damaged data must not be found after an hour of training.
+    if hasattr(model, "use_cache"):
+        model.use_cache(machine.cache)
     data.open({"test": False} | ({"train": True} if train else {}) | ({"val": False} if validate else {}))
     length = training_length(recipe, len(dataset.splits["train"])) if train else Length(1, 1)
     data.steps_per_epoch = length.steps_per_epoch
@@ -142,6 +146,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
             state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
             task.load_state_dict(state["state_dict"])
             selected_epoch = state["epoch"] + 1
+        timing.finalise_seconds = finalise(task, data, accelerator, spec.seed)
     if machine.save_predictions:
         (folder / "predictions").mkdir(exist_ok=True)
         task.predictions = Predictions(folder / "predictions", dataset.splits["test"].ids)
@@ -151,6 +156,35 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
         return None
     on = (accelerator, threads)
     return conclude(Tested(spec, machine, folder, dataset, info, task, selected_epoch, timing, memory, *on, started_at))
+
+
+@dataclass(frozen=True)
+class Finalising:
+    """(images, targets) of the training split, as often as it is iterated: what a model's `finalise` learns from."""
+
+    task: Task
+    data: DataModule
+    device: torch.device
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, Any]]:
+        for batch in self.data.batches("train", self.device):
+            yield batch.images, self.task.model_targets(batch)
+
+
+def finalise(task: Task, data: DataModule, accelerator: Accelerator, seed: int) -> float | None:
+    """Lets the selected model fit what gradient descent does not; seconds it took, None where it has no such hook.
+
+    Of several processes each fits the whole, from the same samples and random numbers, and gets the same.
+    """
+    fit: Callable[[Finalising, torch.Generator], None] | None = getattr(task.model, "finalise", None)
+    if fit is None:
+        return None
+    began = time.perf_counter()
+    device = torch.device(accelerator)
+    seed_everything(derived_seed(seed, "finalise"))
+    task.to(device).eval()
+    fit(Finalising(task, data, device), torch.Generator().manual_seed(derived_seed(seed, "finalise")))
+    return time.perf_counter() - began
 
 
 def build_trainer(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cvbench.data.base import Split
 from cvbench.data.drawing import below, sheet, written
@@ -15,12 +16,16 @@ from cvbench.loading.geometry import evaluation_geometry, resize
 from cvbench.tasks.base import Description, Task
 
 
+def as_input(task: Task, image: NDArray[np.uint8]) -> Tensor:
+    """A uint8 (H, W, C) image of any size as the model gets it: float32 (1, C, h, w) in [0, 1]."""
+    recipe = task.recipe.model_copy(update={"input_size": task.info.input_size})
+    small = resize(image, evaluation_geometry(*image.shape[:2], recipe))
+    return torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().div(255)
+
+
 def describe(task: Task, image: NDArray[np.uint8], truth: Any = None) -> Description:
     """What the model says of one uint8 (H, W, C) image of any size; `truth` is its target, where that is known."""
-    recipe = task.recipe.model_copy(update={"input_size": task.info.input_size})
-    height, width = image.shape[:2]
-    small = resize(image, evaluation_geometry(height, width, recipe))
-    batch = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().div(255)
+    batch = as_input(task, image)
     with torch.inference_mode():
         return task.eval().describe(batch, image, truth)
 

@@ -22,11 +22,16 @@ class _Part(BaseModel):
 
 
 class Costs(_Part):
-    """What the run took. MACs are multiply-accumulates of one forward pass of one image at the input size."""
+    """What the run took. MACs are multiply-accumulates of one forward pass of one image at the input size.
+
+    train_seconds: all that training took without validating, finalise_seconds included; those are of what a model fits
+    once after gradient descent, such as R-CNN's support vector machines.
+    """
 
     parameters: int
     macs: int | None = None
     train_seconds: float | None = None
+    finalise_seconds: float | None = None
     train_images_per_second: float | None = None
     test_seconds: float | None = None
     test_images_per_second: float | None = None

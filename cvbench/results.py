@@ -20,7 +20,7 @@ from cvbench.devices import Accelerator, device_name
 from cvbench.environment import environment
 from cvbench.machine import Machine
 from cvbench.metrics.version import EVALUATOR_VERSION
-from cvbench.pictures import draw_samples
+from cvbench.pictures import as_input, draw_samples
 from cvbench.record import Costs, DatasetFacts, Execution, Record, Selection, write_record
 from cvbench.spec import RunSpec
 from cvbench.tasks.base import Task
@@ -89,7 +89,8 @@ def conclude(run: Tested) -> Record:
     save_arrays(run.folder / "evidence.npz", evidence)
     save_arrays(run.folder / "truth.npz", truth)
     _write_curves(run.folder / "curves.csv", task.curves)
-    _write_confusion(run.folder / "confusion.csv", task.scores.confusion(evidence, truth), run.info.classes)
+    if task.scores.confusion is not None:
+        _write_confusion(run.folder / "confusion.csv", task.scores.confusion(evidence, truth), run.info.classes)
     title = f"{spec.name}: image, prediction, truth"
     draw_samples(task, run.dataset.splits["test"], run.folder / "samples.png", title=title)
     torch.save(task.model.state_dict(), run.folder / "model.pt")
@@ -110,19 +111,19 @@ def _selection(spec: RunSpec, chosen: dict[str, float]) -> Selection:
 
 
 def _costs(run: Tested, tested: int) -> Costs:
-    info, task, timing = run.info, run.task, run.timing
-    assert info.input_size is not None
-    shape = (info.channels, *info.input_size)
+    task, timing = run.task, run.timing
     peak = run.memory.read()
+    image = as_input(task, run.dataset.splits["test"][0].image)
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(task.recipe.precision)
     task.to(run.accelerator)
     autocast = torch.autocast(run.accelerator, dtype=dtype, enabled=dtype is not None)
-    p50, p95 = costs.latency(task, torch.zeros((1, *shape), device=run.accelerator), autocast=autocast)
+    p50, p95 = costs.latency(task, image.to(run.accelerator), autocast=autocast)
     task.to("cpu")
     return Costs(
         parameters=costs.parameters(task.model),
-        macs=costs.macs(task.model, shape),
-        train_seconds=timing.train_seconds or None,
+        macs=costs.macs(task.model, image),
+        train_seconds=timing.train_seconds + (timing.finalise_seconds or 0.0) or None,
+        finalise_seconds=timing.finalise_seconds,
         train_images_per_second=timing.images / timing.train_seconds if timing.train_seconds else None,
         test_seconds=timing.test_seconds,
         test_images_per_second=tested / timing.test_seconds,

@@ -36,7 +36,7 @@ def test_parameters_and_macs_are_torchvisions(name: str) -> None:
     with torch.device("meta"):  # nothing is allocated, nothing is computed
         model = Normalised(models.get_model(name, weights=None), info())
     assert costs.parameters(model) == weights.meta["num_params"]
-    counted = costs.macs(model, (3, 224, 224))
+    counted = costs.macs(model, torch.empty(1, 3, 224, 224, device="meta"))
     assert counted is not None
     assert counted / 1e9 == pytest.approx(weights.meta["_ops"], abs=0.0006)  # published with three decimals
 
@@ -45,7 +45,7 @@ def test_counting_leaves_the_model_as_it_was() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     # 4 maps of 8x8 pixels, each from 3x3x3 pixels
-    assert costs.macs(model, (3, 10, 10)) == 4 * 64 * 27
+    assert costs.macs(model, torch.zeros(1, 3, 10, 10)) == 4 * 64 * 27
     assert model.training
     for name, tensor in model.state_dict().items():
         assert tensor.device.type == "cpu"
@@ -61,12 +61,29 @@ def test_heads_that_only_training_uses_cost_nothing() -> None:
 
 
 class DependsOnValues(nn.Module):
+    """Multiplies every pixel above 1/2 with a vector of 5 numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spread = nn.Linear(1, 5, bias=False)
+
     def forward(self, images: Tensor) -> Tensor:
-        return images[images > 0.5]
+        return self.spread(images[images > 0.5][:, None])
+
+
+def test_what_depends_on_values_is_counted_on_the_image() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    image[0, 0, :2, :3] = 1.0
+    assert costs.macs(DependsOnValues(), image) == 6 * 5
+
+
+class Refuses(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
 def test_what_cannot_be_counted_is_none() -> None:
-    assert costs.macs(DependsOnValues(), (3, 8, 8)) is None
+    assert costs.macs(Refuses(), torch.zeros(1, 3, 8, 8)) is None
 
 
 class Timed(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's gre
 
 
 class Augmenter:
-    """Applies a recipe's `augment` to images and, where there are any, to the masks that move with them.
+    """Applies a recipe's `augment` to images, and to the masks or boxes that move with them.
 
     crop: False where the random crops were already cut while decoding.
     """
@@ -37,7 +38,9 @@ class Augmenter:
         """
         drawn = draws.cpu().double()
         if self.crop or self.augment.rotate:
-            images, masks = _affine(to_float(images), masks, self._matrices(images, drawn))
+            images, masks = _affine(
+                to_float(images), masks, self._matrices(images.shape[-2:], drawn).float().to(images.device)
+            )
         else:
             if self.augment.flip:
                 images, masks = _flip(images, masks, drawn[:, geometry.FLIP] < 0.5)
@@ -48,12 +51,35 @@ class Augmenter:
             images = _jitter(images, drawn, self.augment.colour)
         return images, masks
 
-    def _matrices(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """Where each output pixel comes from, in [-1, 1] coordinates: float32 (B, 2, 3), as `affine_grid` wants it.
+    def boxes(self, boxes: Tensor, owner: Tensor, draws: Tensor, size: tuple[int, int]) -> Tensor:
+        """Where boxes are after their images were augmented: float64 (N, 4) xyxy in pixels, not cut at the border.
+
+        A turned box becomes the upright one around it.
+
+        Args:
+            boxes: float64 (N, 4) xyxy, on the host. owner: int64 (N,), the row of `draws` that moved each one's image.
+            draws: as given with the images. size: (H, W) of the images.
+        """
+        drawn = draws.cpu().double()
+        height, width = size
+        if self.crop or self.augment.rotate:
+            return _affine_boxes(boxes, self._matrices(size, drawn)[owner], size)
+        if self.augment.flip:
+            mirrored = (drawn[:, geometry.FLIP] < 0.5)[owner]
+            flipped = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
+            boxes = torch.where(mirrored[:, None], flipped, boxes)
+        if self.augment.shift:
+            down, right = _shifts(drawn, self.augment.shift)
+            moved = self.augment.shift - torch.stack([right, down], dim=1)[owner]
+            boxes = boxes + moved.repeat(1, 2)
+        return boxes
+
+    def _matrices(self, size: Sequence[int], drawn: Tensor) -> Tensor:
+        """Where each output pixel comes from, in [-1, 1] coordinates: float64 (B, 2, 3), as `affine_grid` wants it.
 
         An output pixel is mirrored, scaled into the crop's box, turned about the box's centre and shifted.
         """
-        height, width = images.shape[-2:]
+        height, width = size
         if self.crop:
             boxes = torch.from_numpy(geometry.crop_boxes(drawn.numpy(), self.augment))
         else:
@@ -69,7 +95,7 @@ class Augmenter:
         # Rotation happens in pixels, which are not square in [-1, 1] coordinates: hence the aspect.
         first = torch.stack([mirror * box_width * cos, -box_height * sin / aspect, x], dim=1)
         second = torch.stack([mirror * box_width * sin * aspect, box_height * cos, y], dim=1)
-        return torch.stack([first, second], dim=1).float().to(images.device)
+        return torch.stack([first, second], dim=1)
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -86,6 +112,15 @@ def _affine(images: Tensor, masks: Tensor | None, matrices: Tensor) -> tuple[Ten
     shifted = masks[:, None].float() - VOID
     sampled = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return moved, (sampled[:, 0] + VOID).round().to(torch.uint8)
+
+
+def _affine_boxes(boxes: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Upright boxes around what `matrices` (N, 2, 3), each box's own, make of them: they say where pixels come from."""
+    unit = boxes.new_tensor([size[1], size[0]]) / 2  # pixels to [-1, 1]
+    corners = boxes[:, [0, 1, 2, 1, 0, 3, 2, 3]].view(-1, 4, 2) / unit - 1
+    source = corners - matrices[:, None, :, 2]
+    moved = (torch.linalg.solve(matrices[:, :, :2], source.transpose(1, 2)).transpose(1, 2) + 1) * unit
+    return torch.cat([moved.amin(dim=1), moved.amax(dim=1)], dim=1)
 
 
 def _flip(images: Tensor, masks: Tensor | None, mirrored: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -105,7 +140,7 @@ def _flip(images: Tensor, masks: Tensor | None, mirrored: Tensor) -> tuple[Tenso
 def _shift(images: Tensor, masks: Tensor | None, drawn: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
     """Moves each sample by whole pixels from -most..most."""
     choices = 2 * most + 1
-    down, right = (drawn[:, [geometry.SHIFT_Y, geometry.SHIFT_X]] * choices).long().to(images.device).unbind(1)
+    down, right = (places.to(images.device) for places in _shifts(drawn, most))
     batch = torch.arange(len(images), device=images.device)
 
     def shift(pixels: Tensor, value: int) -> Tensor:  # (B, H, W, C)
@@ -120,6 +155,12 @@ def _shift(images: Tensor, masks: Tensor | None, drawn: Tensor, most: int) -> tu
 
     moved = shift(images.permute(0, 2, 3, 1), 0).permute(0, 3, 1, 2)
     return moved, None if masks is None else shift(masks[..., None], VOID)[..., 0]
+
+
+def _shifts(drawn: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Row and column of the padded image at which each sample's window begins, int64 (B,) from 0..2 * most."""
+    down, right = (drawn[:, [geometry.SHIFT_Y, geometry.SHIFT_X]] * (2 * most + 1)).long().unbind(1)
+    return down, right
 
 
 def _jitter(images: Tensor, drawn: Tensor, strength: float) -> Tensor:

@@ -37,4 +37,27 @@ class SegmentationBatch(NamedTuple):
     draws: Tensor
 
 
-Batch = ClassificationBatch | SegmentationBatch
+class DetectionBatch(NamedTuple):
+    """B images and the things in them; where on the input image they are learnt, and where on disk they are scored.
+
+    images: as in `ClassificationBatch`. All but images and index stay on the host.
+    boxes: float32 (N, 4), what is learnt: left, top, right, bottom in pixels of the input, half open, image after
+    image; no crowds, nothing difficult, cut at the image's border. labels: int64 (N,), 0..C-1. counts: int64 (B,),
+    boxes of each image.
+    truth: float64 (T, 8), every box as it is on disk, with columns as `box_rows.COLUMNS`. truth_counts: int64 (B,).
+    frames: float64 (B, 8), how each image came to the input size, with columns as `box_rows.FRAME`.
+    index, draws: as above.
+    """
+
+    images: Tensor
+    boxes: Tensor
+    labels: Tensor
+    counts: Tensor
+    truth: Tensor
+    truth_counts: Tensor
+    frames: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides the method of tuples, which nobody calls on a batch
+    draws: Tensor
+
+
+Batch = ClassificationBatch | SegmentationBatch | DetectionBatch

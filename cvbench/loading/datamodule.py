@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,11 @@ class DataModule(L.LightningDataModule):
         batch_size: int,
     ) -> None:
         super().__init__()
-        if targets.whole_image and recipe.resize == "crop":
+        if recipe.resize not in targets.resizes:
+            allowed = " or ".join(map(repr, targets.resizes))
             raise ValueError(
-                "Expected recipe.resize to be 'stretch', but got 'crop': it leaves out pixels that are scored"
+                f"Expected recipe.resize to be {allowed}, but got {recipe.resize!r}: it would not keep in place all "
+                "that is scored"
             )
         self.dataset, self.recipe, self.machine, self.targets = dataset, recipe, machine, targets
         self.ref, self.seed, self.batch_size = ref, seed, batch_size
@@ -85,6 +87,13 @@ class DataModule(L.LightningDataModule):
     def test_dataloader(self) -> Loader:
         return self._loader("test", training=False)
 
+    def batches(self, role: str, device: torch.device) -> Iterator[Any]:
+        """Every sample of a role once, in order, not augmented, on `device`; the same on every process."""
+        source = self.source(role)
+        loader = Loader(source, self.batch_size, training=False, workers=self.machine.workers)
+        for batch in loader:
+            yield self.on_after_batch_transfer(self.transfer_batch_to_device(batch, device, 0), 0)
+
     def _loader(self, role: str, *, training: bool) -> Loader:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         source = self.source(role, training=training)
@@ -105,9 +114,12 @@ class DataModule(L.LightningDataModule):
         )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """All of the batch but its draws, which the host turns into parameters: see `Augmenter`."""
-        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
-        return moved._replace(draws=batch.draws)
+        """All of the batch but what stays on the host: its draws, which are turned into parameters there (see
+        `Augmenter`), and float64, which not every device has.
+        """
+        kept = {name: getattr(batch, name) for name in self.targets.on_host}
+        left: Any = batch._replace(**dict.fromkeys(kept))
+        return super().transfer_batch_to_device(left, device, dataloader_idx)._replace(**kept)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """On the device: augment in training, then float images in [0, 1]."""

@@ -17,21 +17,31 @@ DRAWS = 11
 
 
 class Geometry(NamedTuple):
-    """box: (left, top, right, bottom) in pixels of the source, resized to `size` (H, W)."""
+    """box: (left, top, right, bottom) in pixels of the source, resized to `content` (H, W), which lies at the top left
+    of `size` (H, W); what it leaves free is black. content None: all of `size`.
+    """
 
     box: tuple[float, float, float, float]
     size: tuple[int, int]
+    content: tuple[int, int] | None = None
+
+
+def fitted(height: float, width: float, size: tuple[int, int]) -> tuple[int, int]:
+    """The largest (H, W) of the shape height x width that fits into `size`, rounded, at least one pixel a side."""
+    scale = min(size[0] / height, size[1] / width)
+    return min(size[0], max(1, round(height * scale))), min(size[1], max(1, round(width * scale)))
 
 
 def evaluation_geometry(height: int, width: int, recipe: Recipe) -> Geometry:
-    """The whole image (`stretch`), or its centre (`crop`), at the input size.
+    """The whole image, stretched or fitted in, or its centre (`crop`), at the input size.
 
     `crop` takes `crop_fraction` (of its side) of the largest centred box that has the input's shape. For a square input
     that is the usual evaluation: the shorter side is scaled to input / crop_fraction, then the centre is cut out.
     """
     size = recipe.input_size or (height, width)
-    if recipe.resize == "stretch":
-        return Geometry((0.0, 0.0, float(width), float(height)), size)
+    if recipe.resize != "crop":
+        content = fitted(height, width, size) if recipe.resize == "fit" else None
+        return Geometry((0.0, 0.0, float(width), float(height)), size, content)
     per_pixel = min(height / size[0], width / size[1]) * recipe.crop_fraction
     # The minimum is against rounding only.
     box_height, box_width = min(height, size[0] * per_pixel), min(width, size[1] * per_pixel)
@@ -72,14 +82,22 @@ def random_geometry(height: int, width: int, recipe: Recipe, draws: NDArray[np.f
     """A random crop of the full-size image, at the input size; `draws` (K,) of this sample."""
     left, top, box_width, box_height = crop_boxes(draws[None, :], recipe.augment)[0]
     box = (left * width, top * height, (left + box_width) * width, (top + box_height) * height)
-    return Geometry(box, recipe.input_size or (height, width))
+    size = recipe.input_size or (height, width)
+    return Geometry(box, size, fitted(box_height * height, box_width * width, size) if recipe.resize == "fit" else None)
 
 
 def resize(image: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
     """uint8 (H, W, C) -> uint8 (h, w, C): bilinear with antialiasing; the same array where nothing changes."""
     height, width, channels = image.shape
-    if geometry.size == (height, width) and geometry.box == (0.0, 0.0, float(width), float(height)):
-        return image
-    picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
-    resized = np.asarray(picture.resize(geometry.size[::-1], Image.Resampling.BILINEAR, box=geometry.box))
-    return resized[:, :, None] if channels == 1 else resized
+    content = geometry.content or geometry.size
+    if content == (height, width) and geometry.box == (0.0, 0.0, float(width), float(height)):
+        resized = image
+    else:
+        picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
+        resized = np.asarray(picture.resize(content[::-1], Image.Resampling.BILINEAR, box=geometry.box))
+        resized = resized[:, :, None] if channels == 1 else resized
+    if content == geometry.size:
+        return resized
+    canvas = np.zeros((*geometry.size, channels), np.uint8)
+    canvas[: content[0], : content[1]] = resized
+    return canvas

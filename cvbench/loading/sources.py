@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from cvbench.data.base import DataError, DatasetInfo, Split
-from cvbench.loading.cache import Arrays, CacheError, UnequalTargetsError, cache_key, cached
+from cvbench.loading.cache import Arrays, CacheError, Ragged, UnequalTargetsError, cache_key, cached
 from cvbench.loading.geometry import crops_while_decoding, evaluation_geometry, random_geometry, resize
 from cvbench.loading.loader import Source
 from cvbench.loading.targets import Targets
@@ -36,8 +36,9 @@ class ArraySource:
     def fetch(self, index: NDArray[np.int64], draws: NDArray[np.float32]) -> Any:
         # (B, H, W, C) in memory seen as (B, C, H, W): channels-last without a copy.
         images = torch.from_numpy(self.arrays.images[index]).permute(0, 3, 1, 2)
-        targets = self.arrays.targets[index]
-        return self.targets.batch(images, targets, torch.from_numpy(index), torch.from_numpy(draws))
+        targets = self.arrays.targets
+        chosen = targets.at(index) if isinstance(targets, Ragged) else targets[index]
+        return self.targets.batch(images, chosen, torch.from_numpy(index), torch.from_numpy(draws))
 
 
 class FileSource:
@@ -68,12 +69,11 @@ class FileSource:
                 f"{self.name}: sample {self.ids[index]!r}: Expected an image of shape {expected}, but got "
                 f"{image.shape}; set recipe.input_size, or mend `channels` and `input_size` of the dataset's info"
             )
-        if self.targets.whole_image and (np.shape(target), target.dtype) != ((height, width), np.uint8):
+        if (misfit := self.targets.misfit(target, (height, width))) is not None:
             raise DataError(
-                f"{self.name}: sample {self.ids[index]!r}: Expected a uint8 mask of its image's size "
-                f"{(height, width)}, but got {target.dtype} {np.shape(target)}; mend the file, or the dataset's reading"
+                f"{self.name}: sample {self.ids[index]!r}: {misfit}; mend the file, or the dataset's reading"
             )
-        return image, self.targets.prepare(target, geometry, training=self.training)
+        return image, self.targets.prepare(target, (height, width), geometry, training=self.training)
 
     def fetch(self, index: NDArray[np.int64], draws: NDArray[np.float32]) -> Any:
         drawn: list[Any] = list(draws) if self.training else [None] * len(index)
@@ -122,7 +122,8 @@ def open_source(
         PIL.__version__,  # decodes and resizes
     )
     try:
-        return ArraySource(split, cached(cache / info.name / cache_key(*facts), len(split), source.prepare), targets)
+        folder = cache / info.name / cache_key(*facts)
+        return ArraySource(split, cached(folder, len(split), source.prepare, ragged=targets.ragged), targets)
     except UnequalTargetsError:
         return source
     except CacheError as error:

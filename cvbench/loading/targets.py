@@ -18,13 +18,27 @@ from cvbench.loading.geometry import Geometry
 
 
 class Targets(Protocol):
-    """A kind of target. `whole_image`: every pixel is scored, so evaluation must not crop."""
+    """A kind of target.
 
-    whole_image: ClassVar[bool]
+    resizes: the values of `recipe.resize` that leave in the picture all that is scored. ragged: prepared targets have
+    as many rows as there are things in the image. on_host: fields of the batch that are never moved to the device.
+    """
+
+    resizes: ClassVar[tuple[str, ...]]
+    ragged: ClassVar[bool]
+    on_host: ClassVar[tuple[str, ...]]
 
     @staticmethod
-    def prepare(target: Any, geometry: Geometry, *, training: bool) -> NDArray[Any]:
-        """One sample's target as an array, brought to the input size where training needs that."""
+    def misfit(target: Any, size: tuple[int, int]) -> str | None:
+        """What is wrong with the target of an image of `size` (H, W), "Expected X, but got Y"; None if nothing is."""
+        ...
+
+    @staticmethod
+    def prepare(target: Any, size: tuple[int, int], geometry: Geometry, *, training: bool) -> NDArray[Any]:
+        """One sample's target as an array, brought to the input size where training needs that.
+
+        size: (H, W) of the image on disk, from which `geometry` took its box.
+        """
         ...
 
     @staticmethod
@@ -41,10 +55,16 @@ class Targets(Protocol):
 class Labels:
     """A class index an image."""
 
-    whole_image: ClassVar[bool] = False
+    resizes: ClassVar[tuple[str, ...]] = ("stretch", "crop", "fit")
+    ragged: ClassVar[bool] = False
+    on_host: ClassVar[tuple[str, ...]] = ("draws",)
 
     @staticmethod
-    def prepare(target: Any, geometry: Geometry, *, training: bool) -> NDArray[np.int64]:
+    def misfit(target: Any, size: tuple[int, int]) -> str | None:
+        return None
+
+    @staticmethod
+    def prepare(target: Any, size: tuple[int, int], geometry: Geometry, *, training: bool) -> NDArray[np.int64]:
         return np.asarray(target, dtype=np.int64)
 
     @staticmethod
@@ -62,10 +82,18 @@ class Labels:
 class Masks:
     """A class index a pixel; evaluation keeps the scoring size, training the input size."""
 
-    whole_image: ClassVar[bool] = True
+    resizes: ClassVar[tuple[str, ...]] = ("stretch",)
+    ragged: ClassVar[bool] = False
+    on_host: ClassVar[tuple[str, ...]] = ("draws",)
 
     @staticmethod
-    def prepare(target: Any, geometry: Geometry, *, training: bool) -> NDArray[np.uint8]:
+    def misfit(target: Any, size: tuple[int, int]) -> str | None:
+        if (np.shape(target), target.dtype) == (size, np.uint8):
+            return None
+        return f"Expected a uint8 mask of its image's size {size}, but got {target.dtype} {np.shape(target)}"
+
+    @staticmethod
+    def prepare(target: Any, size: tuple[int, int], geometry: Geometry, *, training: bool) -> NDArray[np.uint8]:
         mask: NDArray[np.uint8] = target
         if not training:
             return mask

@@ -46,7 +46,8 @@ class Scores(Protocol):
     METRICS: dict[str, tuple[str, str, str]]
     score: Callable[..., dict[str, float]]
     per_class: Callable[..., dict[str, dict[str, float | None]]]
-    confusion: Callable[..., NDArray[np.int64]]
+    #: None where a confusion matrix means nothing
+    confusion: Callable[..., NDArray[np.int64]] | None
 
 
 class Task(L.LightningModule):
@@ -85,6 +86,10 @@ class Task(L.LightningModule):
         """What the model says of each sample of a batch, and what is true of it, as `Evidence.update` takes it."""
         raise NotImplementedError
 
+    def model_targets(self, batch: Any) -> Any:
+        """The batch's targets on its images' device, as a model's `finalise` gets them beside the images."""
+        raise NotImplementedError
+
     def split_evidence(
         self, gathered: dict[str, NDArray[Any]], ids: NDArray[np.str_]
     ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
@@ -118,9 +123,11 @@ class Task(L.LightningModule):
 
     def forward(self, images: Tensor) -> Any:
         """images: float (B, C, H, W) in [0, 1] -> what the model returns."""
-        if self.recipe.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return self.model(images)
+        return self.model(self.laid_out(images))
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """The images in the memory layout that the recipe asks for."""
+        return images.contiguous(memory_format=torch.channels_last) if self.recipe.channels_last else images
 
     def loss(self, batch: Any) -> Tensor:
         """The mean training loss of a batch, a scalar; auxiliary heads count with the model's weight for them."""

@@ -35,6 +35,9 @@ class ClassificationTask(Task):
             logits.float(), batch.labels, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
         )
 
+    def model_targets(self, batch: ClassificationBatch) -> Tensor:
+        return batch.labels
+
     def new_evidence(self) -> Evidence:
         return Evidence(("label", "top", "top_probability", "true_log_probability", "true_rank"))
 

@@ -42,6 +42,9 @@ class SegmentationTask(Task):
             label_smoothing=self.recipe.label_smoothing,
         )
 
+    def model_targets(self, batch: SegmentationBatch) -> Tensor:
+        return batch.masks
+
     def new_evidence(self) -> Evidence:
         classes = self.info.num_classes
         return Evidence(("intersection", "truth", "prediction"), {"confusion": (classes, classes + 1)})

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cvbench.data.base import DataError
-from cvbench.loading.cache import CacheError, UnequalTargetsError, cache_key, cached
+from cvbench.loading.cache import CacheError, Ragged, UnequalTargetsError, cache_key, cached
 
 
 def prepare(index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +39,19 @@ def test_arrays_are_what_was_prepared_and_are_read_back(tmp_path: Path) -> None:
         assert isinstance(arrays.images, np.memmap)
         with pytest.raises(ValueError, match="read-only"):
             arrays.images[0] = 0
+
+
+def test_targets_of_different_lengths_are_read_back_in_any_order(tmp_path: Path) -> None:
+    targets = [np.arange(2 * rows, dtype=np.float64).reshape(rows, 2) + 100 * rows for rows in (3, 0, 1, 4)]
+
+    def ragged(index: int) -> tuple[np.ndarray, np.ndarray]:
+        return prepare(index)[0], targets[index]
+
+    for again in (ragged, never):
+        found = cached(tmp_path / "key", 4, again, ragged=True).targets
+        assert isinstance(found, Ragged)
+        for index, rows in zip([3, 1, 0, 3, 2], found.at(np.array([3, 1, 0, 3, 2])), strict=True):
+            np.testing.assert_array_equal(rows, targets[index])
 
 
 def test_masks_and_images_that_are_not_contiguous(tmp_path: Path) -> None:

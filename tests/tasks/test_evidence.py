@@ -54,6 +54,31 @@ def test_rows_come_in_the_order_of_the_split() -> None:
     check(metric.compute(), 6)
 
 
+def boxes(index: Iterable[int]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Sample i has i % 4 boxes, (10 i, 10 i + 1, …), and i % 2 names."""
+    samples = list(index)
+    places = [10.0 * sample + box for sample in samples for box in range(sample % 4)]
+    names = [sample for sample in samples for _ in range(sample % 2)]
+    return torch.tensor(samples), {
+        "count": torch.tensor([sample % 4 for sample in samples]),
+        "box": torch.tensor(places)[:, None],
+        "named": torch.tensor([sample % 2 for sample in samples]),
+        "name": torch.tensor(names, dtype=torch.int64),
+    }
+
+
+def test_columns_of_several_rows_a_sample_come_in_the_order_of_the_split_and_once() -> None:
+    metric = Evidence((), several={"count": ("box",), "named": ("name",)})
+    for batch in ([6, 1], [0, 4], [3, 2, 7], [1, 5, 6]):  # 1 and 6 twice
+        metric.update(*boxes(batch))
+    found = metric.compute()
+    assert found["index"].tolist() == list(range(8))
+    assert found["count"].tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert found["box"][:, 0].tolist() == [10, 20, 21, 30, 31, 32, 50, 60, 61, 70, 71, 72]
+    assert found["named"].tolist() == [0, 1] * 4
+    assert found["name"].tolist() == [1, 3, 5, 7]
+
+
 def test_reset_forgets_everything() -> None:
     metric = evidence()
     metric.update(*rows([0, 1, 2, 3]))
