@@ -126,8 +126,9 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
                       batch_size=batch_size)  # fmt: skip
     train, validate = spec.mode == "train", spec.mode == "train" and bool(dataset.splits.get("val"))
     # Everything is opened before the first step: damaged data must not be found after an hour of training.
-    if hasattr(model, "use_cache"):
-        model.use_cache(machine.cache)
+    use_cache: Callable[[Path], None] | None = getattr(model, "use_cache", None)
+    if use_cache is not None:
+        use_cache(machine.cache)
     data.open({"test": False} | ({"train": True} if train else {}) | ({"val": False} if validate else {}))
     length = training_length(recipe, len(dataset.splits["train"])) if train else Length(1, 1)
     data.steps_per_epoch = length.steps_per_epoch

@@ -89,8 +89,9 @@ def conclude(run: Tested) -> Record:
     save_arrays(run.folder / "evidence.npz", evidence)
     save_arrays(run.folder / "truth.npz", truth)
     _write_curves(run.folder / "curves.csv", task.curves)
-    if task.scores.confusion is not None:
-        _write_confusion(run.folder / "confusion.csv", task.scores.confusion(evidence, truth), run.info.classes)
+    confusion = getattr(task.scores, "confusion", None)
+    if confusion is not None:
+        _write_confusion(run.folder / "confusion.csv", confusion(evidence, truth), run.info.classes)
     title = f"{spec.name}: image, prediction, truth"
     draw_samples(task, run.dataset.splits["test"], run.folder / "samples.png", title=title)
     torch.save(task.model.state_dict(), run.folder / "model.pt")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,47 @@ def test_the_folder_of_the_images_will_do_too(masks: Path) -> None:
     assert look("segmentation", masks / "images") == look("segmentation", masks)
 
 
+@pytest.fixture
+def boxes(tmp_path: Path) -> Path:
+    """Forty photos with a label file each, in no splits."""
+    for index in range(40):
+        picture(tmp_path / "birds" / "images" / f"b{index:02d}.png", index, (600, 800))
+        labels = tmp_path / "birds" / "labels" / f"b{index:02d}.txt"
+        labels.parent.mkdir(exist_ok=True)
+        labels.write_text(f"{index % 2} 0.5 0.5 0.25 0.5\n")
+    return tmp_path / "birds"
+
+
+def test_label_files_give_a_benchmark_that_plan_accepts(boxes: Path, tmp_path: Path) -> None:
+    found = look("detection", boxes)
+    assert found.dataset == "folder_yolo"
+    assert found.options == {"path": str(boxes), "classes": ["class 0", "class 1"]}
+    assert "no names yet" in found.remarks[0]
+    assert sum(found.splits.values()) == 40
+    assert found.size == (320, 416)  # 600x800 at 320 rows is 320x427, in steps of 32
+    (boxes / "data.yaml").write_text("names: {0: robin, 1: wren}\n")
+    named = look("detection", boxes / "images")  # the folder of the images will do too
+    assert (named.classes, named.remarks, named.options) == (("robin", "wren"), (), {"path": str(boxes)})
+    out = tmp_path / "birds.yaml"
+    out.write_text(compose("detection", named, out))
+    runs = plan(load_suite([out]))
+    assert {run.dataset.name for run in runs} == {"folder_yolo"}
+    assert {run.model.name for run in runs} == {"fcos", "retinanet", "faster_rcnn"}
+    assert runs[0].recipe.class_weights == "none"  # a detector's losses are its own
+
+
+def test_a_json_of_boxes_is_found(boxes: Path) -> None:
+    shutil.rmtree(boxes / "labels")
+    with pytest.raises(DataError, match=r"label files .*or COCO's JSON .*but it holds images and neither"):
+        look("detection", boxes)
+    images = [{"id": index, "file_name": f"b{index:02d}.png", "height": 600, "width": 800} for index in range(40)]
+    annotations = [{"id": 1, "image_id": 0, "category_id": 7, "bbox": [1, 1, 2, 2]}]
+    table = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "robin"}]}
+    (boxes / "instances.json").write_text(json.dumps(table))
+    found = look("detection", boxes)
+    assert (found.dataset, found.options, found.classes) == ("folder_coco", {"path": str(boxes)}, ("robin",))
+
+
 def test_class_names_from_a_file(masks: Path) -> None:
     (masks / "classes.txt").write_text("road\nsky\ntree\n")
     found = look("segmentation", masks)
@@ -141,7 +184,7 @@ def test_it_asks_for_what_is_not_given(
     assert main(["new"]) == 0
     out, err = capsys.readouterr()
     assert "Wrote benchmarks/pets.yaml" in out
-    assert "Task (classification or segmentation): Folder of the images: " in err
+    assert "detection): Folder of the images: " in err
     assert len(plan(load_suite(["benchmarks/pets.yaml"]))) == 9
 
 

@@ -13,9 +13,9 @@ from cvbench.commands import options
 
 def new(
     *,
-    task: Annotated[str | None, Parameter(help="classification or segmentation.")] = None,
+    task: Annotated[str | None, Parameter(help="classification, segmentation or detection.")] = None,
     images: Annotated[
-        Path | None, Parameter(help="Folder of class folders; or of the folders images/ and masks/.")
+        Path | None, Parameter(help="Folder of class folders; of images/ and masks/; or of images/ and boxes.")
     ] = None,
     out: Annotated[Path | None, Parameter(help="The YAML file to write.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace OUT where it is there, without asking.")] = False,
@@ -24,7 +24,7 @@ def new(
     from cvbench import new as benchmark
 
     known = list(benchmark.OWN_DATA)
-    task = task or _ask(f"Task ({' or '.join(known)})", "--task")
+    task = task or _ask(f"Task ({', '.join(known[:-1])} or {known[-1]})", "--task")
     if task not in known:
         from cvbench.catalog import nearest
 

@@ -20,7 +20,7 @@ def predict(
     out: Annotated[Path, Parameter(help="Folder for what is drawn, and for predictions.json.")] = DEFAULT_OUT,
     json: Json = False,
 ) -> int:
-    """Let a finished run's model look at images: top-5 classes, or coloured masks beside the image."""
+    """Let a finished run's model look at images: top-5 classes, coloured masks, or boxes."""
     if not images:
         raise ValueError("name at least one image")
     from cvbench.predict import predict as look
@@ -36,14 +36,21 @@ def predict(
 
 
 def _line(facts: dict[str, Any]) -> str:
-    """`a.png: cat 93.1 %, dog 4.0 %`: shares and probabilities, largest first, whatever the task calls them."""
-    told = []
-    for key, value in facts.items():
-        if isinstance(value, list):
-            value = {item["label"]: item["probability"] for item in value if {"label", "probability"} <= item.keys()}
-        if isinstance(value, dict):
-            largest = sorted(value.items(), key=lambda item: -item[1])[:5]
-            told.append(", ".join(f"{name} {100 * share:.1f} %" for name, share in largest))
-        elif key != "image":
-            told.append(f"{key} {value}")
+    """`a.png: cat 93.1 %, dog 4.0 %` or `a.png: car 0.93, car 0.71`: the surest first, whatever the task calls them."""
+    told = [_told(key, value) for key, value in facts.items() if key != "image"]
     return f"{facts['image']}: {'; '.join(told)}"
+
+
+def _told(key: str, value: Any) -> str:
+    if isinstance(value, dict):  # shares of classes
+        largest = sorted(value.items(), key=lambda item: -item[1])
+        value = [{"label": name, "probability": share} for name, share in largest]
+    if not isinstance(value, list):
+        return f"{key} {value}"
+    shown = [
+        f"{item['label']} {100 * item['probability']:.1f} %" if "probability" in item
+        else f"{item['label']} {item['score']:.2f}"
+        for item in value[:5]
+    ]  # fmt: skip
+    more = [f"and {len(value) - 5} more {key}"] if len(value) > 5 and key == "boxes" else []
+    return ", ".join(shown + more) or f"no {key}"

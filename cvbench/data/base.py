@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cvbench.data.boxes import Boxes
+
 Role = Literal["train", "val", "test"]
 ROLES: tuple[Role, ...] = ("train", "val", "test")
 
@@ -29,7 +31,8 @@ class Sample(NamedTuple):
     """One sample as it lies on disk, decoded and otherwise untouched.
 
     image: uint8 (H, W, C), RGB or one grey channel.
-    target: classification: int class index. segmentation: uint8 (H, W) class indices, `VOID` where ignored.
+    target: classification: int class index. segmentation: uint8 (H, W) class indices, `VOID` where ignored. detection:
+    `cvbench.data.boxes.Boxes`. captioning: list of sentences.
     """
 
     image: NDArray[np.uint8]
@@ -57,13 +60,15 @@ class Split:
         return self[index].target
 
     def class_counts(self, num_classes: int) -> NDArray[np.int64]:
-        """How often each class occurs among the targets, int64 (C,): images, or pixels at the masks' own size; no void.
+        """How often each class occurs among the targets, int64 (C,); reads every target.
 
-        Reads every target.
+        Counted are images; pixels at the masks' own size, no void; boxes that are learnt.
         """
         counts = np.zeros(max(num_classes, VOID + 1), dtype=np.int64)
         for index in range(len(self)):
-            counts += np.bincount(np.ravel(self.target(index)), minlength=len(counts))
+            target = self.target(index)
+            labels = target.labels[target.learnt] if isinstance(target, Boxes) else np.ravel(target)
+            counts += np.bincount(labels, minlength=len(counts))
         return counts[:num_classes]
 
     def bulk(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,8 +48,29 @@ class Boxes:
             plain if difficult is None else np.asarray(difficult, bool).reshape(-1),
         )
 
+    @classmethod
+    def between(cls, xyxy: ArrayLike, labels: Sequence[int] | NDArray[Any]) -> Boxes:
+        """Boxes from left, top, right, bottom (N, 4), half open."""
+        corners = np.asarray(xyxy, np.float64).reshape(-1, 4)
+        return cls.of(np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1), labels)
+
+    @classmethod
+    def none(cls) -> Boxes:
+        """No boxes: the target of an image in which nothing is to be found."""
+        return cls.of([], [])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Boxes]) -> Boxes:
+        """The boxes of all parts, one after the other."""
+        columns = ([getattr(part, field.name) for part in parts] for field in dataclasses.fields(cls))
+        return cls(*(np.concatenate(column) for column in columns)) if parts else cls.none()
+
     def __len__(self) -> int:
         return len(self.labels)
+
+    def rows(self, chosen: slice | NDArray[Any]) -> Boxes:
+        """Some of the boxes: those of a slice, of an index array, or where a bool array (N,) is true."""
+        return Boxes(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
     @property
     def xyxy(self) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Sequence
 from functools import cache
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cvbench.data.base import VOID
+from cvbench.data.boxes import Boxes
+from cvbench.data.frames import Corners, cut, name_places
 
 Colour = tuple[int, int, int]
 PAPER: Colour = (250, 250, 248)
@@ -112,22 +115,56 @@ def scaled(pixels: NDArray[np.uint8], longest: int = 320, smoothly: bool = False
     return image.resize(size, shrink if factor < 1 else Image.Resampling.NEAREST)
 
 
+def boxed(
+    pixels: NDArray[np.uint8], boxes: Boxes, classes: Sequence[str], colours: Sequence[Colour], longest: int = 640
+) -> Image.Image:
+    """An image, uint8 (H, W, C), scaled, with its boxes: what `preview` shows of a detection's truth.
+
+    A crowd's frame is dashed and that of a difficult thing dotted, and their names say so.
+    """
+    picture = scaled(pixels, longest, smoothly=True)
+    names, shades = [], []
+    for label, crowd, difficult in zip(
+        boxes.labels.tolist(), boxes.crowd.tolist(), boxes.difficult.tolist(), strict=True
+    ):
+        known = 0 <= label < len(classes)
+        name = classes[label] if known else f"label {label}: no such class"
+        names.append(name + ", crowd" * crowd + ", difficult" * difficult)
+        shades.append(colours[label] if known else INK)
+    dashes = np.where(boxes.crowd, 10, np.where(boxes.difficult, 3, 0)).tolist()
+    return framed(picture, boxes.xyxy * (picture.width / pixels.shape[1]), names, shades, dashes=dashes)
+
+
 def framed(image: Image.Image, boxes_xyxy: NDArray[np.floating], names: Sequence[str], colours: Sequence[Colour],
-           size: int = 11) -> Image.Image:  # fmt: skip
-    """A copy with a frame and a name for each box; boxes (N, 4) in pixels of `image`, half open."""
+           size: int = 11, *, dashes: Sequence[int] = ()) -> Image.Image:  # fmt: skip
+    """A copy with a frame and a name for each box; boxes (N, 4) in pixels of `image`, half open, cut at its border.
+
+    Names stand where they hide no other, where there is such a place. dashes: length of each frame's dashes in pixels,
+    0 for a whole line; absent: all whole.
+    """
     image = image.copy()
     draw, font = ImageDraw.Draw(image), _font(size)
-    corners = [tuple(float(value) for value in box) for box in boxes_xyxy]
-    for (x0, y0, x1, y1), colour in zip(corners, colours, strict=True):
-        draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour, width=2)
-    for (x0, y0, _, y1), name, colour in zip(corners, names, colours, strict=True):
-        wide = font.getlength(name) + 4
-        left = min(max(0.0, x0), max(0.0, image.width - wide))
-        top = y0 - size - 4 if y0 >= size + 4 else min(y1, image.height - size - 4)
-        draw.rectangle((left, top, left + wide, top + size + 3), fill=colour)
+    corners = cut(boxes_xyxy, image.size)
+    for box, colour, dash in zip(corners, colours, dashes or [0] * len(corners), strict=True):
+        _frame(draw, box, colour, dash)
+    places = name_places(corners, [(math.ceil(font.getlength(name)) + 4, size + 4) for name in names], image.size)
+    for place, name, colour in zip(places, names, colours, strict=True):
+        draw.rectangle((place.left, place.top, place.right - 1, place.bottom - 1), fill=colour)
         dark = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] < 128
-        draw.text((left + 2, top), name, fill=(255, 255, 255) if dark else INK, font=font)
+        draw.text((place.left + 2, place.top), name, fill=(255, 255, 255) if dark else INK, font=font)
     return image
+
+
+def _frame(draw: ImageDraw.ImageDraw, box: Corners, colour: Colour, dash: int) -> None:
+    """A frame of 2 pixels within the box; of dashes that long on a light line, which shows them on any ground."""
+    x0, y0, x1, y1 = box.left, box.top, max(box.left, box.right - 1), max(box.top, box.bottom - 1)
+    draw.rectangle((x0, y0, x1, y1), outline=PAPER if dash else colour, width=2)
+    for x in range(x0, x1 + 1, 2 * dash) if dash else ():
+        for y in (y0, max(y0, y1 - 1)):
+            draw.rectangle((x, y, min(x + dash - 1, x1), min(y + 1, y1)), fill=colour)
+    for y in range(y0, y1 + 1, 2 * dash) if dash else ():
+        for x in (x0, max(x0, x1 - 1)):
+            draw.rectangle((x, y, min(x + 1, x1), min(y + dash - 1, y1)), fill=colour)
 
 
 def beside(*images: Image.Image) -> Image.Image:

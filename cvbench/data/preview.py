@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from cvbench.data.base import VOID, DataError, Dataset, DatasetInfo, Sample
-from cvbench.data.drawing import below, framed, legend, mask_pair, palette, scaled, sheet, written
+from cvbench.data.boxes import Boxes
+from cvbench.data.drawing import below, boxed, legend, mask_pair, palette, scaled, sheet, written
 
 _LONGEST = 320  # pixels of a tile's picture
 _NARROW = 150  # a tile is at least so wide, for its text
@@ -20,7 +21,7 @@ def preview(dataset: Dataset, role: str, count: int, out: Path, seed: int = 0) -
     """Writes a PNG of `count` samples of a split, chosen by `seed` and drawn in the split's order; returns `out`.
 
     What is drawn follows the target: a class index as a name below the image, a mask beside it with a legend of the
-    sheet's classes, boxes with names upon it, captions below it.
+    sheet's classes, boxes with names upon it (a crowd's dashed, difficult ones dotted), captions below it.
 
     Raises:
         DataError: a split that the dataset does not have, an empty one, or a sample that cannot be read.
@@ -92,11 +93,8 @@ def _segments(samples: Sequence[Sample], info: DatasetInfo, width: int) -> Image
 
 
 def _detected(sample: Sample, info: DatasetInfo) -> Image.Image:
-    picture = scaled(sample.image, 2 * _LONGEST, smoothly=True)
     colours = info.colours or palette(len(info.classes))
-    labels = [int(label) for label in sample.target["labels"]]
-    boxes = np.asarray(sample.target["boxes_xyxy"], np.float64).reshape(-1, 4) * (picture.width / sample.image.shape[1])
-    return framed(picture, boxes, [info.classes[label] for label in labels], [colours[label] for label in labels])
+    return boxed(sample.image, sample.target, info.classes, colours, 2 * _LONGEST)
 
 
 def _captioned(sample: Sample, info: DatasetInfo) -> Image.Image:
@@ -108,6 +106,6 @@ def _captioned(sample: Sample, info: DatasetInfo) -> Image.Image:
 _DRAWERS: dict[type | tuple[type, ...], tuple[_Draw, _Foot | None]] = {
     (int, np.integer): (_classified, None),
     np.ndarray: (_segmented, _segments),
-    dict: (_detected, None),
+    Boxes: (_detected, None),
     (list, tuple): (_captioned, None),
 }

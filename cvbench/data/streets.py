@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvbench.data.base import ROLES, VOID, DataError, Dataset, DatasetInfo, Sample, Split
+from cvbench.data.boxes import Boxes
 from cvbench.data.streets_scene.canvas import BIKE, PEDESTRIAN, SIGN, VEHICLE, Draws
 from cvbench.data.streets_scene.captions import captions
 from cvbench.data.streets_scene.compose import draw
@@ -81,7 +82,7 @@ class _Task(NamedTuple):
 _TASKS: dict[str, _Task] = {
     "classification": _Task(lambda scene: scene.label, SCENES),
     "segmentation": _Task(lambda scene: scene.mask, CLASSES, coloured=True),
-    "detection": _Task(lambda scene: {"boxes_xyxy": scene.boxes_xyxy, "labels": scene.box_labels},
+    "detection": _Task(lambda scene: Boxes.between(scene.boxes_xyxy, scene.box_labels),
                        tuple(CLASSES[index] for index in BOXED)),
     "captioning": _Task(lambda scene: list(scene.captions), ()),
 }  # fmt: skip

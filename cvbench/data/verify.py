@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvbench.data.base import VOID, DataError, Dataset, DatasetInfo, Sample
+from cvbench.data.box_checks import BoxRemarks, faults
+from cvbench.data.boxes import Boxes
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Report:
     problems: one sentence each, with the split and the sample. duplicates: pairs (first, later) of samples of equal
     pixels, as "split: id". leaks: those of them that lie in two splits. counts: samples a split, the damaged included.
     content_sha256: over every id, decoded image and target, in order: equal for equal data, however they are stored.
+    remarks: what is odd about boxes and no damage: published datasets have some beyond the border, and some of no area.
     """
 
     dataset: str
@@ -29,6 +32,7 @@ class Report:
     duplicates: tuple[tuple[str, str], ...]
     leaks: tuple[tuple[str, str], ...]
     content_sha256: str
+    remarks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -39,6 +43,7 @@ class Report:
         sizes = ", ".join(f"{role} {count:,}" for role, count in self.counts.items())
         lines = [f"{self.dataset} ({self.task}): {sizes}", f"content sha256 {self.content_sha256}"]
         lines += [f"problem: {problem}" for problem in self.problems]
+        lines += [f"remark: {remark}" for remark in self.remarks]
         lines += [f"in two splits: {first} = {later}" for first, later in self.leaks]
         inside = [pair for pair in self.duplicates if pair not in set(self.leaks)]
         lines += [f"twice in a split: {first} = {later}" for first, later in inside]
@@ -57,7 +62,7 @@ def verify(dataset: Dataset, *, progress: Callable[[int, int], None] | None = No
     duplicates: list[tuple[str, str]] = []
     leaks: list[tuple[str, str]] = []
     first_with: dict[bytes, tuple[str, str]] = {}
-    content = sha256()
+    content, remarks = sha256(), BoxRemarks()
     done, total = 0, sum(counts.values())
     for role, split in dataset.splits.items():
         problems += _repeated(role, list(split.ids))
@@ -68,7 +73,10 @@ def verify(dataset: Dataset, *, progress: Callable[[int, int], None] | None = No
                 problems.append(f"{role}: {name}: {error}")
                 content.update(f"{role}\n{name}\nunreadable\n".encode())
             else:
-                problems += [f"{role}: {name}: {problem}" for problem in _misfits(sample, dataset.info)]
+                misfits = _misfits(sample, dataset.info)
+                problems += [f"{role}: {name}: {problem}" for problem in misfits]
+                if isinstance(sample.target, Boxes) and not misfits:
+                    remarks.add(f"{role}: {name}", sample.target, sample.image.shape[:2])
                 pixels = _hash(sample.image)
                 content.update(f"{role}\n{name}\n".encode() + pixels + _hash_target(sample.target))
                 first_role, first = first_with.setdefault(pixels, (role, name))
@@ -81,7 +89,7 @@ def verify(dataset: Dataset, *, progress: Callable[[int, int], None] | None = No
             if progress:
                 progress(done, total)
     return Report(dataset.info.name, dataset.info.task, counts, tuple(problems), tuple(duplicates), tuple(leaks),
-                  content.hexdigest())  # fmt: skip
+                  content.hexdigest(), remarks.sentences())  # fmt: skip
 
 
 def _repeated(role: str, ids: list[str]) -> list[str]:
@@ -100,8 +108,8 @@ def _hash(array: NDArray[Any]) -> bytes:
 def _hash_target(target: Any) -> bytes:
     if isinstance(target, np.ndarray):
         return _hash(target)
-    if isinstance(target, dict):
-        return b"".join(key.encode() + _hash(np.asarray(target[key])) for key in sorted(target))
+    if isinstance(target, Boxes):
+        return b"".join(_hash(getattr(target, column.name)) for column in fields(target))
     plain = int(target) if isinstance(target, np.integer) else target  # its repr depends on numpy's version
     return sha256(repr(plain).encode()).digest()
 
@@ -135,16 +143,15 @@ def _mask_misfits(sample: Sample, info: DatasetInfo) -> list[str]:
 
 
 def _box_misfits(sample: Sample, info: DatasetInfo) -> list[str]:
-    boxes, labels = np.asarray(sample.target["boxes_xyxy"]), np.asarray(sample.target["labels"])
-    if boxes.shape != (len(labels), 4):
-        return [f"expected boxes of shape ({len(labels)}, 4), one a label, but got {boxes.shape}"]
-    height, width = sample.image.shape[:2]
+    boxes: Boxes = sample.target
+    count = len(boxes.labels)
+    for column in fields(boxes):
+        shape, wanted = getattr(boxes, column.name).shape, (count, 4) if column.name == "xywh" else (count,)
+        if shape != wanted:
+            return [f"expected {column.name} of shape {wanted}, a row for each label of the boxes, but got {shape}"]
     problems = [f"expected a box label in 0..{info.num_classes - 1}, but got {label}"
-                for label in labels.tolist() if not 0 <= label < info.num_classes]  # fmt: skip
-    inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
-    good = inside & (boxes[:, 2:] > boxes[:, :2]).all(1)
-    return problems + [f"expected x0 < x1 <= {width} and y0 < y1 <= {height}, but got the box {box}"
-                       for box in boxes[~good].tolist()]  # fmt: skip
+                for label in boxes.labels.tolist() if not 0 <= label < info.num_classes]  # fmt: skip
+    return problems + [rule for _, rule in faults(boxes.xywh, np.array(sample.image.shape[:2]))]
 
 
 def _caption_misfits(sample: Sample, info: DatasetInfo) -> list[str]:
@@ -156,6 +163,6 @@ def _caption_misfits(sample: Sample, info: DatasetInfo) -> list[str]:
 _CHECKS: dict[type | tuple[type, ...], Callable[[Sample, DatasetInfo], list[str]]] = {
     (int, np.integer): _label_misfits,
     np.ndarray: _mask_misfits,
-    dict: _box_misfits,
+    Boxes: _box_misfits,
     (list, tuple): _caption_misfits,
 }

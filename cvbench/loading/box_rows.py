@@ -62,7 +62,7 @@ class BoxRows:
         boxes = torch.stack(
             [(x - left) * across, (y - top) * down, (x + w - left) * across, (y + h - top) * down], dim=1
         )
-        learnt = (truth[:, 6:] == 0).all(dim=1) & (truth[:, 2:4] > 0).all(dim=1)
+        learnt = (truth[:, 6:] == 0).all(dim=1)  # those of no area will be found too narrow
         return _learn(
             DetectionBatch(images, boxes, truth[:, 5].long(), counts, truth, counts, frames, index, draws),
             owner,

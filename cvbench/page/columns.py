@@ -21,6 +21,7 @@ _COSTS: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
     ("latency_p95_seconds", "p95", text.duration, 10),
     ("peak_memory_bytes", "memory", text.size, 15),
     ("train_seconds", "train", text.duration, 60),
+    ("finalise_seconds", "of it fitted last", text.duration, 12),
 )
 
 

@@ -41,13 +41,14 @@ class Description(NamedTuple):
 
 
 class Scores(Protocol):
-    """A module of `cvbench.metrics`: one implementation of scoring for validation, test, files and statistics."""
+    """A module of `cvbench.metrics`: one implementation of scoring for validation, test, files and statistics.
+
+    Where a confusion matrix means something, it also has `confusion(evidence, truth)`, int64 (C, C+1).
+    """
 
     METRICS: dict[str, tuple[str, str, str]]
     score: Callable[..., dict[str, float]]
     per_class: Callable[..., dict[str, dict[str, float | None]]]
-    #: None where a confusion matrix means nothing
-    confusion: Callable[..., NDArray[np.int64]] | None
 
 
 class Task(L.LightningModule):

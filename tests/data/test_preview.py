@@ -11,7 +11,21 @@ from PIL import Image
 
 from cvbench.data import streets
 from cvbench.data.base import VOID, DataError, Dataset, DatasetInfo, Sample, Split
-from cvbench.data.drawing import PAPER, colourise, framed, legend, mask_pair, palette, scaled, sheet, wrapped, written
+from cvbench.data.boxes import Boxes
+from cvbench.data.drawing import (
+    PAPER,
+    boxed,
+    colourise,
+    framed,
+    legend,
+    mask_pair,
+    palette,
+    scaled,
+    sheet,
+    wrapped,
+    written,
+)  # fmt: skip
+from cvbench.data.frames import Corners, common, name_places
 from cvbench.data.preview import preview
 
 
@@ -104,6 +118,53 @@ def test_frames_lie_on_the_borders_of_their_boxes() -> None:
     assert red[39, 10:50].all()
     assert not red[40].any()
     assert not np.asarray(picture).any()  # a copy
+
+
+def test_names_hide_neither_each_other_nor_the_frames_at_the_border() -> None:
+    # Two boxes of one place, each the whole picture: nothing fits above or below, so both names go within.
+    boxes = [Corners(0, 0, 200, 100), Corners(0, 0, 200, 100)]
+    first, second = name_places(boxes, [(40, 15), (40, 15)], (200, 100))
+    assert common(first, second) == 0
+    for place in (first, second):
+        assert place.left >= 2
+        assert place.top >= 2
+        assert place.right <= 198
+        assert place.bottom <= 98
+    drawn = np.asarray(
+        framed(Image.new("RGB", (200, 100)), np.array([[0.0, 0.0, 200.0, 100.0]]), ["dog"], [(250, 0, 0)])
+    )
+    assert (drawn[[0, 1, 98, 99]] == (250, 0, 0)).all()
+    assert (drawn[:, [0, 1, 198, 199]] == (250, 0, 0)).all()
+
+
+def test_a_name_stands_above_its_box_and_within_the_picture() -> None:
+    assert name_places([Corners(50, 40, 80, 60)], [(20, 15)], (100, 100)) == [(50, 25, 70, 40)]
+    assert name_places([Corners(90, 40, 100, 60)], [(20, 15)], (100, 100)) == [(80, 25, 100, 40)]
+    assert name_places([Corners(50, 5, 80, 20)], [(20, 15)], (100, 100)) == [(50, 20, 70, 35)]
+
+
+def test_boxes_beyond_the_border_are_drawn_at_it() -> None:
+    drawn = np.asarray(framed(Image.new("RGB", (60, 60)), np.array([[-20.0, 30.0, 99.0, 50.0]]), ["x"], [(250, 0, 0)]))
+    assert (drawn[30:50, [0, 59]] == (250, 0, 0)).all()
+
+
+def test_crowds_are_dashed_and_difficult_things_dotted() -> None:
+    def runs(**kind: list[int]) -> set[int]:
+        """How long the stretches of one colour are on the box's lower line, its ends left out."""
+        boxes = Boxes.of([[10, 20, 60, 30]], [0], **kind)
+        drawn = np.asarray(boxed(np.zeros((80, 100, 3), np.uint8), boxes, ["dog"], [(250, 0, 0)], 100))
+        changes = np.flatnonzero(np.diff((drawn[49, 10:67] == PAPER).all(-1)))
+        return set(np.diff(changes).tolist())
+
+    assert runs() == set()
+    assert runs(crowd=[1]) == {10}
+    assert runs(difficult=[1]) == {3}
+
+
+def test_boxes_without_things_and_of_no_class_can_be_drawn(tmp_path: Path) -> None:
+    image = np.zeros((40, 60, 3), np.uint8)
+    samples = [Sample(image, Boxes.none()), Sample(image, Boxes.of([[1, 1, 0, 5], [3, 3, 30, 30]], [1, 9]))]
+    assert preview(dataset(samples), "test", 9, tmp_path / "sheet.png").exists()
 
 
 def test_a_sheet_holds_every_tile_and_is_no_wider_than_asked() -> None:

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from cvbench.data import streets
 from cvbench.data.base import DataError, Dataset
+from cvbench.data.boxes import Boxes
 from cvbench.data.streets_scene.captions import NUMBERS, PLURALS
 from cvbench.data.streets_scene.compose import Drawn, draw
 from cvbench.data.streets_scene.things import COLOURS
@@ -227,10 +228,21 @@ def test_build_describes_each_task(task: str) -> None:
     assert len({name for split in dataset.splits.values() for name in split.ids}) == 14
     image, target = dataset.splits["val"][-1]
     assert image.shape == (48, 64, 3)
-    kind = {"classification": int, "segmentation": np.ndarray, "detection": dict, "captioning": list}[task]
+    kind = {"classification": int, "segmentation": np.ndarray, "detection": Boxes, "captioning": list}[task]
     assert isinstance(target, kind)
     with pytest.raises(IndexError):
         dataset.splits["test"][2]
+
+
+def test_the_boxes_are_those_of_the_scene() -> None:
+    split = streets.build(ROOT, task="detection", train=30).splits["train"]
+    for index in range(30):
+        scene, boxes = streets.scene(0, index), split.target(index)
+        np.testing.assert_array_equal(boxes.xyxy, scene.boxes_xyxy)
+        np.testing.assert_array_equal(boxes.labels, scene.box_labels)
+        assert boxes.learnt.all()
+    counted = np.bincount(np.concatenate([streets.scene(0, index).box_labels for index in range(30)]), minlength=4)
+    assert split.class_counts(4).tolist() == counted.tolist()
 
 
 def test_the_revision_is_that_of_the_options() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from cvbench.data import streets
 from cvbench.data.base import VOID, ArraySplit, DataError, Dataset, DatasetInfo, Sample, Split
+from cvbench.data.boxes import Boxes
 from cvbench.data.verify import Report, verify
 
 
@@ -71,10 +72,12 @@ def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_read() -> None:
         (Sample(image(0), "cat"), "but got str"),
         (Sample(image(0), []), "captions"),
         (Sample(image(0), ["A cat.", " "]), "captions that are not empty"),
-        (Sample(image(0), {"boxes_xyxy": np.array([[0, 0, 7, 4]]), "labels": np.array([0])}), r"box \[0, 0, 7, 4\]"),
-        (Sample(image(0), {"boxes_xyxy": np.array([[3, 0, 3, 4]]), "labels": np.array([0])}), r"box \[3, 0, 3, 4\]"),
-        (Sample(image(0), {"boxes_xyxy": np.array([[0, 0, 6, 4]]), "labels": np.array([3])}), "in 0..2, but got 3"),
-        (Sample(image(0), {"boxes_xyxy": np.zeros((2, 4)), "labels": np.array([0])}), r"shape \(1, 4\)"),
+        (Sample(image(0), Boxes.of([[6, 0, 2, 4]], [0])), "touches its image of 6x4 .*but got .*height 6, 0, 2, 4"),
+        (Sample(image(0), Boxes.of([[3, 0, -2, 4]], [0])), "width and a height of 0 or more, but got .* 3, 0, -2, 4"),
+        (Sample(image(0), Boxes.of([[3, 0, np.nan, 4]], [0])), "finite numbers, but got .* 3, 0, nan, 4"),
+        (Sample(image(0), Boxes.of([[0, 0, 6, 4]], [3])), "box label in 0..2, but got 3"),
+        (Sample(image(0), Boxes.of(np.zeros((2, 4)), [0])), r"expected xywh of shape \(1, 4\).*but got \(2, 4\)"),
+        (Sample(image(0), Boxes.of([[0, 0, 1, 1]], [0], crowd=[0, 1])), r"crowd of shape \(1,\).*but got \(2,\)"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(sample: Sample, words: str) -> None:
@@ -91,8 +94,31 @@ def test_void_and_every_class_are_allowed_in_a_mask() -> None:
 
 
 def test_an_image_without_boxes_is_sound() -> None:
-    target = {"boxes_xyxy": np.zeros((0, 4), np.float32), "labels": np.zeros(0, np.int64)}
-    assert report(test=[Sample(image(0), target)]).ok
+    found = report(test=[Sample(image(0), Boxes.none())])
+    assert found.ok
+    assert not found.remarks
+
+
+def test_boxes_beyond_the_border_and_without_area_are_remarks() -> None:
+    # The image is 6 wide and 4 high.
+    boxes = Boxes.of([[0, 0, 6.004, 4], [-1.5, 0, 3, 4], [2, 3, 1, 1.75], [3, 1, 0, 2], [1, 1, 2, 2]], [0] * 5)
+    found = report(train=[Sample(image(1), Boxes.none())], test=[Sample(image(0), boxes)])
+    assert found.ok
+    assert found.remarks == (
+        "boxes beyond their image's border: 2, by up to 1.50 pixels in test: 000",
+        "boxes of no area, which are not learnt: 1, such as one in test: 000",
+    )
+    assert f"remark: {found.remarks[0]}" in str(found)
+
+
+def test_the_content_hash_follows_every_column_of_the_boxes() -> None:
+    def sha(**columns: Any) -> str:
+        given = {"xywh": [[1, 1, 2, 2]], "labels": [0], **columns}
+        return report(test=[Sample(image(0), Boxes.of(given.pop("xywh"), given.pop("labels"), **given))]).content_sha256
+
+    changes: list[dict[str, Any]] = [{}, {"xywh": [[1, 1, 2, 3]], "area": [4]}, {"labels": [1]}, {"area": [3]},
+                                     {"crowd": [1]}, {"difficult": [1]}]  # fmt: skip
+    assert len({sha(**change) for change in changes}) == 6
 
 
 def test_empty_splits_and_repeated_ids_are_problems() -> None:

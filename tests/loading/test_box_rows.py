@@ -91,6 +91,8 @@ def test_boxes_move_with_their_pixels(augment: Augment) -> None:
     moved = BoxRows.augment(batch, augmenter)
     places = moved.boxes.split(moved.counts.tolist())
     labels = moved.labels.split(moved.counts.tolist())
+    if augment.crop_scale is None:
+        assert moved.counts.tolist() == [3] * count
     assert int(moved.counts.sum()) > 2 * count
     for image, boxes, channels in zip(moved.images, places, labels, strict=True):
         for channel, box in zip(channels.tolist(), boxes, strict=True):

@@ -1,0 +1,135 @@
+"""Detection: boxes with a class and a score, scored in pixels of the images as they are on disk.
+
+Year: 2014
+Source: Girshick, Donahue, Darrell & Malik, "Rich feature hierarchies for accurate object detection", CVPR 2014
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cvbench.data.boxes import Boxes
+from cvbench.data.drawing import below, beside, boxed, framed, palette, scaled, written
+from cvbench.loading.batches import DetectionBatch
+from cvbench.loading.box_rows import COLUMNS, BoxRows, frame_of, to_disk
+from cvbench.loading.geometry import evaluation_geometry
+from cvbench.metrics import detection as scores
+from cvbench.tasks.base import Description, Task
+from cvbench.tasks.evidence import Evidence
+
+VERSION = 1
+
+MOST = 100  # detections an image: as COCO scores them
+# What a picture shows: boxes of at least this score (a model may have its own `sure`), so many at most; where none has
+# it, the first few all the same, since a picture without boxes explains nothing.
+SURE, DRAWN, SHOWN_UNSURE = 0.3, 20, 3
+LONGEST = 480  # pixels of a picture's longer side
+
+
+class DetectionTask(Task):
+    """The model's own losses, summed; labels 0 are background for the model, classes begin at 1 there."""
+
+    targets = BoxRows
+    scores = scores
+
+    def balance_classes(self, counts: NDArray[np.int64]) -> None:
+        raise ValueError(
+            "Expected recipe.class_weights to be 'none' for detection, but got 'median_frequency': a detector's losses "
+            "are its own; remove the key"
+        )
+
+    def loss(self, batch: DetectionBatch) -> Tensor:
+        losses: dict[str, Tensor] = self.model(self.laid_out(batch.images), self.model_targets(batch))
+        return torch.stack([loss.float() for loss in losses.values()]).sum()
+
+    def model_targets(self, batch: DetectionBatch) -> list[dict[str, Tensor]]:
+        """What torchvision's detectors are trained on: boxes float32 (N, 4) xyxy in pixels of the input, labels int64
+        (N,) from 1.
+        """
+        counts, device = batch.counts.tolist(), batch.images.device
+        boxes, labels = torch.split(batch.boxes.to(device), counts), torch.split((batch.labels + 1).to(device), counts)
+        return [{"boxes": places, "labels": names} for places, names in zip(boxes, labels, strict=True)]
+
+    def new_evidence(self) -> Evidence:
+        return Evidence((), several={"counts": ("boxes", "scores", "labels"), "truth_counts": ("truth",)})
+
+    def evidence_of(self, batch: DetectionBatch) -> dict[str, Tensor]:
+        found = [checked(one) for one in self(batch.images)]
+        device = batch.images.device
+        placed = [to_disk(one["boxes"].cpu(), frame) for one, frame in zip(found, batch.frames, strict=True)]
+        return {
+            "counts": torch.tensor([len(one["scores"]) for one in found], device=device),
+            # float64 as integers of the same bits: not every device has it, and all of them carry integers
+            "boxes": torch.cat(placed).view(torch.int64).to(device),
+            "scores": torch.cat([one["scores"].float() for one in found]),
+            "labels": torch.cat([one["labels"] for one in found]) - 1,
+            "truth_counts": batch.truth_counts.to(device),
+            "truth": batch.truth.view(torch.int64).to(device),
+        }
+
+    def split_evidence(
+        self, gathered: dict[str, NDArray[Any]], ids: NDArray[np.str_]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        evidence = {
+            "ids": ids,
+            "counts": gathered["counts"],
+            "boxes_xywh": gathered["boxes"].view(np.float64),
+            "scores": gathered["scores"].astype(np.float64),
+            "labels": gathered["labels"],
+        }
+        rows = dict(zip(COLUMNS, gathered["truth"].view(np.float64).T, strict=True))
+        truth = {
+            "ids": ids,
+            "counts": gathered["truth_counts"],
+            "boxes_xywh": np.stack([rows[name] for name in ("x", "y", "w", "h")], axis=1),
+            "labels": rows["label"].astype(np.int64),
+            "area": rows["area"],
+            "crowd": rows["crowd"].astype(bool),
+            "difficult": rows["difficult"].astype(bool),
+            "classes": np.asarray(self.info.classes),
+        }
+        return evidence, truth
+
+    def describe(self, images: Tensor, original: NDArray[np.uint8], truth: Boxes | None = None) -> Description:
+        recipe = self.recipe.model_copy(update={"input_size": self.info.input_size})
+        size = (original.shape[0], original.shape[1])
+        frame = torch.from_numpy(frame_of(size, evaluation_geometry(*size, recipe)))
+        found = checked(self(images)[0])
+        boxes, names = to_disk(found["boxes"], frame).numpy(), [self.info.classes[i - 1] for i in found["labels"]]
+        told = [
+            {"label": name, "score": round(score, 6), "box_xywh": [round(value, 2) for value in box]}
+            for name, score, box in zip(names, found["scores"].tolist(), boxes.tolist(), strict=True)
+        ]
+        threshold = getattr(self.model, "sure", SURE)
+        sure = min(DRAWN, int((found["scores"] >= threshold).sum()))
+        shown = slice(sure or SHOWN_UNSURE)
+        colours = self.info.colours or palette(self.info.num_classes)
+        picture = scaled(original, LONGEST, smoothly=True)
+        grown = picture.width / original.shape[1]
+        labels = (found["labels"] - 1).tolist()[shown]
+        written_names = [f"{name} {score:.2f}" for name, score in zip(names, found["scores"].tolist(), strict=True)]
+        corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)[shown] * grown
+        drawn = framed(picture, corners, written_names[shown], [colours[label] for label in labels])
+        if truth is not None:
+            drawn = beside(drawn, boxed(original, truth, self.info.classes, colours, LONGEST))
+        rule = f"{sure} of {len(told)} boxes, those with a score of {threshold:g} or more"
+        unsure = f"no box reaches a score of {threshold:g}; the {len(labels)} surest"
+        foot = written([rule if sure else unsure], drawn.width, 11)
+        return Description({"boxes": told}, below(drawn, foot))
+
+
+def checked(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """One image's detections, the surest `MOST` of them. Raises ValueError for a score or a box that is not finite."""
+    for name in ("scores", "boxes"):
+        if not bool(torch.isfinite(found[name]).all()):
+            raise ValueError(f"Expected finite {name}, but the model gave NaN or infinity: its weights are broken")
+    order = found["scores"].sort(descending=True, stable=True).indices[:MOST]
+    return {name: found[name].detach()[order] for name in ("boxes", "labels", "scores")}
+
+
+TASK = DetectionTask
