@@ -1,0 +1,1 @@
+"""What a lecture on convolutional networks shows: kernels, filters, feature maps, and where a classifier looked."""
