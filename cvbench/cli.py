@@ -35,6 +35,8 @@ VERBS = {
     "new": "Write a benchmark for your own images.",
     "score": "Score somebody's predictions against the truth.",
     "predict": "Let a finished run's model look at images.",
+    "inspect": "Look into images and finished runs: kernels, filters, feature maps, Grad-CAM.",
+    "export": "Write a finished run's predictions and truth as files.",
 }
 
 
@@ -68,7 +70,7 @@ app = App(
 )
 for position, (verb, text) in enumerate(VERBS.items()):
     home = f"cvbench.commands.{verb}"
-    app.command(f"{home}:{'app' if verb == 'data' else verb}", name=verb, help=text, sort_key=position)
+    app.command(f"{home}:{'app' if verb in ('data', 'inspect') else verb}", name=verb, help=text, sort_key=position)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

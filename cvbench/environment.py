@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("cvbench", "torch", "torchvision", "lightning", "torchmetrics", "numpy", "pillow", "timm", "scikit-learn",
-             "segmentation-models-pytorch")  # fmt: skip
+             "segmentation-models-pytorch", "faster-coco-eval", "opencv-contrib-python-headless")  # fmt: skip
 
 
 @cache

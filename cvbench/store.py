@@ -181,9 +181,7 @@ class Store:
 
     def _keep_truth(self, record: Record, path: Path) -> None:
         """Truth is kept once per data revision and protocol, beside the models: `<store>/<dataset>/truth-….npz`."""
-        facts = json.dumps([record.spec.task, record.dataset.revision, record.dataset.protocol], sort_keys=True)
-        name = f"truth-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
-        kept = self.root / slug(record.spec.dataset.name) / name
+        kept = self.root / slug(record.spec.dataset.name) / truth_name(record)
         if not kept.is_file():
             path.replace(kept)
             return
@@ -194,6 +192,12 @@ class Store:
                 rule = "the labels differ from those that other runs on the same data revision were scored with"
                 raise ValueError(f"{kept}: {rule}; if the files changed, use a new store, else `cvbench data verify`")
         path.unlink()
+
+
+def truth_name(record: Record) -> str:
+    """The file of a run's truth in `<store>/<dataset>/`: one for each data revision and protocol."""
+    facts = json.dumps([record.spec.task, record.dataset.revision, record.dataset.protocol], sort_keys=True)
+    return f"truth-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
 
 
 def _remove(path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
-from cvbench.scoring import score_segmentation
+from cvbench.scoring.segmentation import score_files
 from tests.test_harness import finish, machine, specs
 
 
@@ -33,5 +33,5 @@ def test_miou_equals_scikit_learns_from_saved_predictions(tmp_path: Path, shared
     assert record.metrics["test/miou"] == pytest.approx(expected, abs=1e-12)
     assert record.metrics["test/pixel_accuracy"] == pytest.approx((truth == saved)[labelled].mean(), abs=1e-12)
     assert len(set(saved)) > 1  # a model that says one thing everywhere would prove little
-    files = score_segmentation(shared_data / "camvid" / "testannot", folder / "predictions", 11, 11)
+    files = score_files(shared_data / "camvid" / "testannot", folder / "predictions", 11, 11)
     assert files["metrics"]["miou"] == pytest.approx(expected, abs=1e-12)

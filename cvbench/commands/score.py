@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,16 +14,21 @@ from cvbench.commands import options
 from cvbench.commands.options import Json
 
 # Per-class metric -> when a class has no value; as `metrics/<task>.py: per_class` defines them.
-_UNDEFINED = {"accuracy": "not in the truth", "iou": "in neither truth nor predictions"}
+_UNDEFINED = {
+    "accuracy": "not in the truth",
+    "iou": "in neither truth nor predictions",
+    **dict.fromkeys(("ap", "ap_50", "voc07_ap", "voc_ap"), "no truth box that counts"),
+}
 
 
 def score(
-    task: Annotated[str, Parameter(help="classification or segmentation.")],
+    task: Annotated[str, Parameter(help="classification, detection or segmentation.")],
     /,
     *,
-    truth: Annotated[Path, Parameter(help="CSV id,label; or a folder of label PNGs.")],
+    truth: Annotated[Path, Parameter(help="CSV id,label; COCO instances.json; or a folder of label PNGs.")],
     predictions: Annotated[
-        Path, Parameter(help="CSV id,label[,p_0,p_1…]; or a folder of label PNGs with equal names.")
+        Path,
+        Parameter(help="CSV id,label[,p_0,p_1…]; COCO results.json; or a folder of label PNGs with equal names."),
     ],
     classes: Annotated[
         str | None,
@@ -33,12 +41,9 @@ def score(
     json: Json = False,
 ) -> int:
     """Score somebody's predictions against the truth."""
-    from cvbench import catalog
-    from cvbench.scoring import SCORERS
-
-    if task not in SCORERS:
-        raise ValueError(f"Expected a task that can be scored, but got {task!r}{catalog.nearest(task, SCORERS)}")
-    result = SCORERS[task](truth, predictions, **_extra(task, classes, ignore))
+    score_files = _scorer(task)
+    given = {"classes": classes, "ignore": ignore}
+    result = score_files(truth, predictions, **_taken(task, score_files, given))
     if json:
         options.print_json(result)
     else:
@@ -46,17 +51,45 @@ def score(
     return 0
 
 
-def _extra(task: str, classes: str | None, ignore: int | None) -> dict[str, Any]:
-    if task == "classification":
-        if ignore is not None:
-            raise ValueError("--ignore is for segmentation: every row of a classification CSV counts")
-        return {} if classes is None else {"classes": [name.strip() for name in classes.split(",")]}
-    extra: dict[str, Any] = {} if ignore is None else {"ignore_index": ignore}
-    if classes is not None:
-        if not classes.isdecimal():
-            raise ValueError(f"--classes: Expected the number of classes of {task}, but got {classes!r}")
-        extra["num_classes"] = int(classes)
-    return extra
+def _scorer(task: str) -> Callable[..., dict[str, Any]]:
+    """`score_files` of `cvbench/scoring/<task>.py`."""
+    from cvbench import catalog
+
+    files = catalog.PACKAGE / "scoring"
+    known = [entry.name for entry in catalog.entries("tasks") if (files / f"{entry.name}.py").is_file()]
+    if task not in known:
+        near = catalog.nearest(task, known)
+        raise ValueError(f"Expected a task that can be scored ({', '.join(known)}), but got {task!r}{near}")
+    return import_module(f"cvbench.scoring.{task}").score_files  # type: ignore[no-any-return]
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",")]
+
+
+def _count(given: str) -> int:
+    if not given.isdecimal():
+        raise ValueError(f"--classes: Expected the number of classes, but got {given!r}")
+    return int(given)
+
+
+# Parameter of a `score_files` -> the option that gives it, and how.
+_TAKEN_FROM: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "classes": ("classes", _names),
+    "num_classes": ("classes", _count),
+    "ignore_index": ("ignore", int),
+}
+
+
+def _taken(task: str, score_files: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options on the command line as the task's parameters. Raises ValueError for one that it does not have."""
+    wanted = {name: _TAKEN_FROM[name] for name in signature(score_files).parameters if name in _TAKEN_FROM}
+    told = {name for name, value in given.items() if value is not None}
+    extra = sorted(told - {option for option, _ in wanted.values()})
+    if extra:
+        has = ", ".join(f"--{option}" for option, _ in wanted.values()) or "no options"
+        raise ValueError(f"--{extra[0]}: Expected an option of {task}, which has {has}; leave it out")
+    return {name: read(given[option]) for name, (option, read) in wanted.items() if option in told}
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from cvbench.cli import main
@@ -51,3 +55,41 @@ def test_help_says_when_segmentation_needs_the_number_of_classes(capsys) -> None
     scored("--help")
     words = " ".join(re.sub(r"[│|]", " ", capsys.readouterr().out).split())
     assert "give it where the truth may lack the last classes" in words
+
+
+def test_detection_is_scored_from_cocos_files(tmp_path: Path, capsys) -> None:
+    box = {"image_id": 1, "category_id": 7, "bbox": [0, 0, 9, 9]}
+    categories = [{"id": 7, "name": "dog"}, {"id": 9, "name": "cat"}]
+    truth = {"images": [{"id": 1}], "categories": categories, "annotations": [{"id": 1, **box}]}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    (tmp_path / "found.json").write_text(json.dumps([{**box, "score": 0.5}]))
+    line = ["detection", "--truth", str(tmp_path / "truth.json"), "--predictions", str(tmp_path / "found.json")]
+    assert scored(*line) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("detection, 1 samples, 2 classes\n")
+    assert "map_large   — no truth box that counts lies in its range of areas" in printed
+    told = {"dog": "1.000000", "cat": "— no truth box that counts"}
+    assert per_class(printed) == dict.fromkeys(("ap", "ap_50", "voc07_ap", "voc_ap"), told)
+    assert scored(*line, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["map"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("detection --ignore 3", "--ignore: Expected an option of detection, which has no options; leave it out"),
+        ("classification --ignore 3", "--ignore: Expected an option of classification, which has --classes"),
+        ("labelcsv", "a task that can be scored (classification, detection, segmentation), but got 'labelcsv'"),
+        ("detecton", "but got 'detecton'; did you mean 'detection'?"),
+    ],
+)
+def test_what_a_task_does_not_have(line: str, message: str, capsys) -> None:
+    assert scored(*line.split(), "--truth", "a", "--predictions", "b") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_scoring_files_needs_neither_torch_nor_pandas() -> None:
+    imports = "import cvbench.scoring.classification, cvbench.scoring.detection, cvbench.scoring.segmentation"
+    code = f"import sys; {imports}; print(sorted({{'torch', 'pandas', 'lightning'}} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert answer.strip() == "[]"

@@ -51,15 +51,15 @@ def table(rows: list[Row]) -> str:
     width = max([len(row.name) for row in rows] + [4])
     lines = [f"{'what':<{width}}  {'ours':>9}  {'reference':>9}  {'ratio':>7}  {'target':>7}  verdict"]
     lines += [
-        f"{row.name:<{width}}  {_time(row.ours_s):>9}  {_time(row.reference_s):>9}  {row.ratio:>6.2f}x  "
+        f"{row.name:<{width}}  {_shown(row.ours_s, row.unit):>9}  {_shown(row.reference_s, row.unit):>9}  {row.ratio:>6.2f}x  "
         f"{row.target:>6.2f}x  {'ok' if row.reached else 'BELOW TARGET'}"
         for row in rows
     ]
     return "\n".join(lines)
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3f} ms"
+def _shown(value: float, unit: str) -> str:
+    return f"{value * 1e3:.3f} ms" if unit == "s" and value < 1 else f"{value:.2f} {unit}"
 
 
 if __name__ == "__main__":

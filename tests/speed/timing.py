@@ -18,7 +18,8 @@ SAMPLE_SECONDS = 0.02
 class Row(NamedTuple):
     """One line of the table: `ratio` (reference over ours: the higher the better) is held against `target`.
 
-    Where a limit in seconds is the target, `reference_s` is the limit, `ratio` = limit / ours, and `target` 1.
+    Where a limit in seconds is the target, `reference_s` is the limit, `ratio` = limit / ours, and `target` 1. unit:
+    of both numbers, where they are no seconds.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Row(NamedTuple):
     reference_s: float
     ratio: float
     target: float
+    unit: str = "s"
 
     @property
     def reached(self) -> bool:

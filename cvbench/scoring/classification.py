@@ -1,30 +1,24 @@
-"""Scores of predictions that were made elsewhere: files of truth and files of predictions, no model, no torch.
-
-Files become the same evidence that a run saves, and `cvbench.metrics` scores it: one definition of every number.
-"""
+"""Label CSVs: `id,label[,p_0,…]` of predictions against `id,label` of truth."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cvbench.data.files import read_mask
-from cvbench.labelcsv import LabelTable, read_labels
-from cvbench.metrics import classification, segmentation
-from cvbench.metrics.confusion import ClassCounts, class_counts, confusion_matrix
+from cvbench.metrics import classification
+from cvbench.scoring.labelcsv import LabelTable, read_labels
+from cvbench.scoring.same_names import same_names
 
 # A confusion matrix is C x C: numbers above this are no class indices but, say, years or file numbers.
 MAX_CLASSES = 2**15
 
 
-def score_classification(
-    truth_csv: Path | str, predictions_csv: Path | str, classes: Sequence[str] | None = None
-) -> dict[str, Any]:
+def score_files(truth: Path | str, predictions: Path | str, classes: Sequence[str] | None = None) -> dict[str, Any]:
     """Scores a CSV of predictions against a CSV of true labels.
 
     Both have the header `id,label`; predictions may add `p_0,…,p_{C-1}`, the probabilities of the classes in order.
@@ -40,15 +34,15 @@ def score_classification(
     Raises:
         ValueError: a file that cannot be read or does not keep to this; names the file, line, value, rule and remedy.
     """
-    truth, given = read_labels(Path(truth_csv)), read_labels(Path(predictions_csv))
-    _same_names(truth.ids, given.ids, "id", truth.path, given.path)
-    names, by_name = _classes_of(truth, given, classes)
-    labels = _indices(truth, names, by_name)
+    true, given = read_labels(Path(truth)), read_labels(Path(predictions))
+    same_names(true.ids, given.ids, "id", true.path, given.path)
+    names, by_name = _classes_of(true, given, classes)
+    labels = _indices(true, names, by_name)
     predicted = _indices(given, names, by_name)
     evidence: dict[str, NDArray[Any]] = {"ids": np.array(given.ids), "top": predicted[:, None]}
-    known = {"ids": np.array(truth.ids), "labels": labels, "classes": np.array(names)}
+    known = {"ids": np.array(true.ids), "labels": labels, "classes": np.array(names)}
     if given.probabilities is not None:
-        place = {name: row for row, name in enumerate(truth.ids)}
+        place = {name: row for row, name in enumerate(true.ids)}
         evidence |= _ranked(given, predicted, labels[[place[name] for name in given.ids]])
     metrics = classification.score(evidence, known)
     reason = f"needs the probabilities p_0,…,p_{len(names) - 1}, which {given.path} does not have"
@@ -61,56 +55,6 @@ def score_classification(
         "confusion": classification.confusion(evidence, known).tolist(),
         "absent": {name: reason for name in classification.METRICS if name not in metrics},
     }
-
-
-def score_segmentation(
-    truth_dir: Path | str, predictions_dir: Path | str, num_classes: int | None = None, ignore_index: int = 255
-) -> dict[str, Any]:
-    """Scores a folder of predicted label PNGs against one of true label PNGs; subfolders are read too.
-
-    A prediction has the path of its truth below its own folder. Pixels hold class indices 0..C-1 (grey or palette
-    PNG); truth pixels of `ignore_index` never count, a predicted label outside 0..C-1 on a labelled pixel is wrong.
-    Without `num_classes`, C is one more than the highest label of the truth: give it where the truth may lack the last
-    classes, which predictions of them would else not bring into the mean.
-
-    Returns:
-        As `score_classification`; `samples` counts images, the classes are named by their index.
-
-    Raises:
-        ValueError: a folder or file that cannot be read or does not keep to this; names file, value, rule and remedy.
-    """
-    truth_files, files = _label_pngs(Path(truth_dir)), _label_pngs(Path(predictions_dir))
-    _same_names(list(truth_files), list(files), "file", Path(truth_dir), Path(predictions_dir))
-    if num_classes is None:
-        num_classes = 1 + max(_highest(read_mask(path), ignore_index) for path in truth_files.values())
-        if num_classes == 0:
-            raise ValueError(f"{truth_dir}: expected labelled pixels, but all of them are {ignore_index} (ignored)")
-    ids = np.array(list(truth_files))
-    confusion = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
-    images = []
-    for name, path in truth_files.items():
-        matrix = _image_confusion(path, files[name], num_classes, ignore_index)
-        images.append(class_counts(matrix))
-        confusion += matrix
-    counts = ClassCounts(*map(np.stack, zip(*images, strict=True)))
-    evidence = {"ids": ids, **counts._asdict(), "confusion": confusion}
-    known = {"ids": ids, "pixels": counts.truth, "classes": np.array([str(index) for index in range(num_classes)])}
-    return {
-        "task": "segmentation",
-        "samples": len(ids),
-        "classes": known["classes"].tolist(),
-        "metrics": segmentation.score(evidence, known),
-        "per_class": segmentation.per_class(evidence, known),
-        "confusion": confusion.tolist(),
-        "absent": {},
-    }
-
-
-#: task -> how its files are scored
-SCORERS: Mapping[str, Callable[..., dict[str, Any]]] = {
-    "classification": score_classification,
-    "segmentation": score_segmentation,
-}
 
 
 def _is_index(label: str) -> bool:
@@ -197,61 +141,3 @@ def _ranked(given: LabelTable, predicted: NDArray[np.int64], true: NDArray[np.in
         "true_log_probability": np.log(true_probability),
         "true_rank": np.argmax(order == true[:, None], axis=1),
     }
-
-
-def _label_pngs(folder: Path) -> dict[str, Path]:
-    """Path below the folder without ending -> file, in the order of these names."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: expected a folder of label PNGs, but there is none")
-    files = [path for path in folder.rglob("*") if path.suffix.lower() == ".png" and not path.name.startswith(".")]
-    if not files:
-        raise ValueError(f"{folder}: expected label PNGs (*.png), but the folder holds none")
-    named: dict[str, Path] = {}
-    for path in sorted(files):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in named:
-            raise ValueError(f"{path}: expected one file a name, but {named[name]} has the same; remove one")
-        named[name] = path
-    return named
-
-
-def _highest(labels: NDArray[Any], ignore_index: int) -> int:
-    labelled = labels[labels != ignore_index]
-    return int(labelled.max()) if labelled.size else -1
-
-
-def _image_confusion(truth_path: Path, path: Path, num_classes: int, ignore_index: int) -> NDArray[np.int64]:
-    truth, prediction = read_mask(truth_path), read_mask(path)
-    if truth.shape != prediction.shape:
-        raise ValueError(
-            f"{path}: expected the size of its truth {truth_path}, {_size(truth)}, but got {_size(prediction)}; resize "
-            "predictions with nearest neighbour before saving, and never the truth"
-        )
-    try:
-        return confusion_matrix(truth, prediction, num_classes, ignore_index)
-    except ValueError as error:
-        raise ValueError(f"{truth_path}: {error}") from None
-
-
-def _size(labels: NDArray[Any]) -> str:
-    return f"{labels.shape[1]} x {labels.shape[0]}"
-
-
-def _same_names(expected: Sequence[str], given: Sequence[str], kind: str, truth: Path, predictions: Path) -> None:
-    """Both sides hold the same ids (or files), in whatever order."""
-    missing, extra = sorted(set(expected) - set(given)), sorted(set(given) - set(expected))
-    if missing:
-        raise ValueError(
-            f"{predictions}: expected a prediction for every {kind} of {truth}, but {len(missing)} are missing: "
-            f"{_some(missing)}; a score is over all of them, predict these too"
-        )
-    if extra:
-        close = difflib.get_close_matches(extra[0], expected, n=1)
-        near = f" (nearest in the truth: {close[0]!r})" if close else ""
-        raise ValueError(
-            f"{predictions}: expected only what {truth} holds, but {len(extra)} more: {_some(extra)}{near}; remove them"
-        )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,20 +1,17 @@
-"""Files of predictions: scores equal to scikit-learn's, and a clear error for every way in which files can be wrong."""
+"""CSVs of predicted classes: scores equal to scikit-learn's, and a clear error for every way they can be wrong."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn import metrics as sk
 
-from cvbench.metrics import classification, segmentation
-from cvbench.scoring import SCORERS, score_classification, score_segmentation
+from cvbench.metrics import classification
+from cvbench.scoring.classification import score_files
 
 NAMES = ["bike", "car", "dog"]
 
@@ -46,7 +43,7 @@ def test_classification_equals_scikit_learn(tmp_path: Path, named: bool) -> None
     truth = write(tmp_path / "truth.csv", *(f"s{i},{classes[label]}" for i, label in enumerate(labels)))
     predicted = probabilities.argmax(1)
     given = write_probabilities(tmp_path / "given.csv", [classes[label] for label in predicted], probabilities)
-    result = score_classification(truth, given)
+    result = score_files(truth, given)
     scores = result["metrics"]
     assert list(scores) == list(classification.METRICS)
     assert scores["top1"] == sk.accuracy_score(labels, predicted)
@@ -63,7 +60,7 @@ def test_classification_equals_scikit_learn(tmp_path: Path, named: bool) -> None
 def test_labels_alone_give_accuracy_and_say_what_is_absent(tmp_path: Path) -> None:
     truth = write(tmp_path / "truth.csv", "a,car", "b,bike", "c,car", "d,dog")
     given = write(tmp_path / "given.csv", "d,dog", "c,bike", "b,bike", "a,car")
-    result = score_classification(truth, given)
+    result = score_files(truth, given)
     assert result["metrics"] == {"top1": 3 / 4, "macro_top1": pytest.approx((1 + 1 / 2 + 1) / 3)}
     assert result["per_class"] == {"accuracy": {"bike": 1, "car": 0.5, "dog": 1}}
     assert list(result["absent"]) == ["top5", "nll", "ece"]
@@ -72,17 +69,17 @@ def test_labels_alone_give_accuracy_and_say_what_is_absent(tmp_path: Path) -> No
 
 def test_a_class_that_only_the_predictions_have(tmp_path: Path) -> None:
     truth, given = write(tmp_path / "truth.csv", "a,0", "b,1"), write(tmp_path / "given.csv", "a,0", "b,3")
-    result = score_classification(truth, given)
+    result = score_files(truth, given)
     assert result["classes"] == ["0", "1", "2", "3"]
     assert result["per_class"]["accuracy"] == {"0": 1, "1": 0, "2": None, "3": None}
     named = write(tmp_path / "named.csv", "a,car", "b,dog"), write(tmp_path / "other.csv", "a,car", "b,bike")
-    assert score_classification(*named, classes=NAMES)["metrics"]["top1"] == 0.5
+    assert score_files(*named, classes=NAMES)["metrics"]["top1"] == 0.5
 
 
 def test_among_equal_probabilities_the_given_label_is_first(tmp_path: Path) -> None:
     truth = write(tmp_path / "truth.csv", "s0,1", "s1,2")
     given = write_probabilities(tmp_path / "given.csv", [1, 0], np.array([[0.5, 0.5, 0.0], [0.4, 0.2, 0.4]]))
-    result = score_classification(truth, given)
+    result = score_files(truth, given)
     assert result["metrics"]["top1"] == 0.5
     assert result["metrics"]["nll"] == pytest.approx(-(np.log(0.5) + np.log(0.4)) / 2)
 
@@ -90,14 +87,14 @@ def test_among_equal_probabilities_the_given_label_is_first(tmp_path: Path) -> N
 def test_a_true_class_of_probability_zero_is_clipped_as_scikit_learn_does(tmp_path: Path) -> None:
     probabilities = np.array([[1.0, 0.0], [0.25, 0.75]])
     truth = write(tmp_path / "truth.csv", "s0,1", "s1,1")
-    result = score_classification(truth, write_probabilities(tmp_path / "given.csv", [0, 1], probabilities))
+    result = score_files(truth, write_probabilities(tmp_path / "given.csv", [0, 1], probabilities))
     assert result["metrics"]["nll"] == pytest.approx(sk.log_loss([1, 1], probabilities, labels=[0, 1]), rel=1e-12)
 
 
 def test_a_spreadsheet_with_byte_order_mark_quotes_and_empty_lines(tmp_path: Path) -> None:
     truth = tmp_path / "truth.csv"
     truth.write_bytes('\ufeffid,label\r\n"a, 1",car\r\n\r\nb,dog\r\n'.encode())
-    assert score_classification(truth, write(tmp_path / "given.csv", '"a, 1", car ', "b,car"))["metrics"]["top1"] == 0.5
+    assert score_files(truth, write(tmp_path / "given.csv", '"a, 1", car ', "b,car"))["metrics"]["top1"] == 0.5
 
 
 HEADER = "id,label,p_0,p_1,p_2"
@@ -146,122 +143,21 @@ def test_wrong_predictions_are_named(tmp_path: Path, rows: list[str], header: st
     all_rows = [*rows, "c,bike" + (",1,0,0,0"[: 2 * header.count("p_")])]
     given = write(tmp_path / "given.csv", *(all_rows if rows else []), header=header)
     with pytest.raises(ValueError, match=message):
-        score_classification(truth, given)
+        score_files(truth, given)
 
 
 def test_wrong_truth_is_named(tmp_path: Path) -> None:
     given = write(tmp_path / "given.csv", "a,1", "b,0")
     with pytest.raises(ValueError, match=r"nothing\.csv: expected a UTF-8 CSV .* No such file"):
-        score_classification(tmp_path / "nothing.csv", given)
+        score_files(tmp_path / "nothing.csv", given)
     binary = tmp_path / "binary.csv"
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"binary\.csv: expected a UTF-8 CSV"):
-        score_classification(binary, given)
+        score_files(binary, given)
     with pytest.raises(ValueError, match=r"given\.csv:2: .* class index 0\.\.2 as in the truth, but got 'car'"):
-        score_classification(write(tmp_path / "t.csv", "a,1", "b,2"), write(tmp_path / "given.csv", "a,car", "b,2"))
+        score_files(write(tmp_path / "t.csv", "a,1", "b,2"), write(tmp_path / "given.csv", "a,car", "b,2"))
     with pytest.raises(ValueError, match="class indices below 32768, but 20240131"):
-        score_classification(write(tmp_path / "t.csv", "a,20240131"), write(tmp_path / "given.csv", "a,0"))
+        score_files(write(tmp_path / "t.csv", "a,20240131"), write(tmp_path / "given.csv", "a,0"))
     few = write_probabilities(tmp_path / "few.csv", [0], np.array([[1.0, 0.0]]))
     with pytest.raises(ValueError, match=r"expected 6 probability columns, .* but got 2"):
-        score_classification(write(tmp_path / "t.csv", "s0,5"), few)
-
-
-def save(folder: Path, name: str, labels: np.ndarray, mode: str | None = None) -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(labels)
-    if mode == "P":
-        image.putpalette(list(range(256)) * 3)
-    image.save(path)
-    return path
-
-
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Three images in two subfolders: truth 0..2 and void, predictions 0..2 and void (7)."""
-    rng = np.random.default_rng(0)
-    for name in ("city/a.png", "city/b.png", "c.PNG"):
-        truth = rng.choice(np.array([0, 1, 2, 255], np.uint8), (12, 16))
-        save(tmp_path / "truth", name, truth, "P")
-        prediction = np.where(rng.random(truth.shape) < 0.6, truth, rng.choice([0, 1, 2, 7], truth.shape))
-        save(tmp_path / "given", name.replace("PNG", "png"), prediction.astype(np.uint8))
-    return tmp_path / "truth", tmp_path / "given"
-
-
-def test_segmentation_equals_scikit_learn(tmp_path: Path) -> None:
-    truth, given = folders(tmp_path)
-    result = score_segmentation(truth, given)
-    names = ["city/a", "city/b", "c"]
-    t = np.stack([np.array(Image.open(truth / f"{n}.{'PNG' if n == 'c' else 'png'}")) for n in names]).ravel()
-    p = np.stack([np.array(Image.open(given / f"{n}.png")) for n in names]).ravel()[t != 255]
-    t = t[t != 255]
-    expected = sk.jaccard_score(t, p, labels=range(3), average=None)
-    assert list(result["metrics"]) == list(segmentation.METRICS)
-    assert result["metrics"]["miou"] == pytest.approx(expected.mean(), rel=1e-14)
-    assert result["metrics"]["pixel_accuracy"] == (t == p).mean()
-    assert result["per_class"]["iou"] == pytest.approx(dict(zip("012", expected, strict=True)))
-    assert np.array(result["confusion"])[:, 3].tolist() == [((p == 7) & (t == c)).sum() for c in range(3)]
-    assert result["samples"] == 3
-    wider = score_segmentation(truth, given, num_classes=5)
-    assert wider["metrics"] == result["metrics"]
-    assert wider["per_class"]["iou"]["4"] is None
-    assert json.loads(json.dumps(wider, allow_nan=False)) == wider
-
-
-def test_another_ignored_label_and_sixteen_bits(tmp_path: Path) -> None:
-    save(tmp_path / "truth", "a.png", np.array([[0, 300], [11, 1]], np.uint16))
-    save(tmp_path / "given", "a.png", np.array([[0, 300], [0, 300]], np.uint16))
-    result = score_segmentation(tmp_path / "truth", tmp_path / "given", ignore_index=11)
-    assert len(result["classes"]) == 301
-    assert result["metrics"]["pixel_accuracy"] == pytest.approx(2 / 3)
-
-
-def test_real_masks_score_one_against_themselves(shared_data: Path) -> None:
-    masks = shared_data / "camvid" / "valannot"
-    result = score_segmentation(masks, masks, num_classes=11, ignore_index=11)
-    assert set(result["metrics"].values()) == {1.0}
-    assert result["samples"] == 21
-
-
-def test_wrong_label_images_are_named(tmp_path: Path) -> None:
-    truth, given = folders(tmp_path)
-
-    def fails(message: str, num_classes: int | None = None) -> None:
-        with pytest.raises(ValueError, match=message):
-            score_segmentation(truth, given, num_classes)
-
-    fails(r"truth/c\.PNG: Expected truth labels 0\.\.1 or 255 \(ignored\), but got 2; map", num_classes=2)
-    (given / "c.png").rename(given / "d.png")
-    fails("expected a prediction for every file of .*truth, but 1 are missing: 'c'")
-    (given / "d.png").rename(given / "c.png")
-    extra = save(given, "city/aa.png", np.zeros((12, 16), np.uint8))
-    fails(r"but 1 more: 'city/aa' \(nearest in the truth: 'city/a'\)")
-    extra.unlink()
-    twice = save(given, "c.Png", np.zeros((12, 16), np.uint8))
-    fails("expected one file a name")
-    twice.unlink()
-    save(given, "c.png", np.zeros((6, 8), np.uint8))
-    fails(r"given/c\.png: expected the size of its truth .*c\.PNG, 16 x 12, but got 8 x 6; resize")
-    save(given, "c.png", np.zeros((12, 16, 3), np.uint8))
-    fails(r"given/c\.png: expected a mask with one channel.* got mode RGB; convert")
-    (given / "c.png").write_bytes((truth / "c.PNG").read_bytes()[:70])
-    fails(r"given/c\.png: cannot be decoded")
-
-
-def test_folders_that_hold_nothing_to_score(tmp_path: Path) -> None:
-    truth, given = folders(tmp_path)
-    with pytest.raises(ValueError, match="nowhere: expected a folder of label PNGs"):
-        score_segmentation(truth, tmp_path / "nowhere")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty: expected label PNGs"):
-        score_segmentation(tmp_path / "empty", given)
-    for folder in ("void", "any"):
-        save(tmp_path / folder, "a.png", np.full((4, 4), 255, np.uint8))
-    with pytest.raises(ValueError, match="all of them are 255"):
-        score_segmentation(tmp_path / "void", tmp_path / "any")
-
-
-def test_scoring_files_needs_neither_torch_nor_pandas() -> None:
-    assert list(SCORERS) == ["classification", "segmentation"]
-    code = "import sys, cvbench.scoring; print(sorted({'torch', 'pandas', 'lightning'} & set(sys.modules)))"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert answer.strip() == "[]"
+        score_files(write(tmp_path / "t.csv", "s0,5"), few)
