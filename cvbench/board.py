@@ -64,6 +64,7 @@ class Row(_Part):
     model: str
     options: dict[str, Any]
     weights: dict[str, str] | None
+    backbone_weights: dict[str, str] | None = None
     group_id: str
     rank: int | None = None
     mean: float | None

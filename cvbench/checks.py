@@ -6,6 +6,7 @@ with misspelt keys.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,16 +19,45 @@ from cvbench.yamlfile import Document, Loc, Problem
 
 Kind = Literal["datasets", "models"]
 
+# Before the name of a file that lies in an installed Python package.
+IN_PACKAGE = "package:"
+SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 
-def weights_file(benchmark: Path, weights: str) -> Path | None:
-    """The local file that `weights:` names, beside the benchmark or in the current folder; None where there is none."""
+
+def weights_file(benchmark: Path, weights: str) -> Path:
+    """The local file that a benchmark names: inside a Python package, beside the benchmark or in the current folder.
+
+    Raises ValueError where there is none, with what to do.
+    """
+    if weights.startswith(IN_PACKAGE):
+        return _packaged(weights.removeprefix(IN_PACKAGE))
     places = (benchmark.parent / weights, Path(weights).expanduser())
-    return next((place.resolve() for place in places if place.is_file()), None)
+    found = next((place.resolve() for place in places if place.is_file()), None)
+    if found is None:
+        raise ValueError(f"no file {weights!r} (looked in {benchmark.parent} and the current folder)")
+    return found
+
+
+def _packaged(name: str) -> Path:
+    """The file PACKAGE/FILE of an installed Python package, which is not imported."""
+    package, _, file = name.partition("/")
+    if not package.isidentifier() or not file:
+        raise ValueError(f"Expected {IN_PACKAGE}PACKAGE/FILE, but got {IN_PACKAGE + name!r}")
+    spec = importlib.util.find_spec(package)  # of a name without dots: imports nothing
+    if spec is None:
+        remedy = f"pip install {package.replace('_', '-')}"
+        raise ValueError(f"the Python package {package!r} is not installed: {remedy}")
+    folders = [Path(folder).resolve() for folder in spec.submodule_search_locations or ()]
+    for folder in folders:
+        path = (folder / file).resolve()
+        if path.is_file() and path.is_relative_to(folder):
+            return path
+    raise ValueError(f"no file {file!r} in the Python package {package!r} (looked in {', '.join(map(str, folders))})")
 
 
 def is_path(weights: str) -> bool:
     """Whether `weights:` names a local file, not what a zoo has published."""
-    return "/" in weights or Path(weights).suffix in {".pt", ".pth", ".ckpt", ".safetensors"}
+    return "/" in weights or weights.startswith(IN_PACKAGE) or Path(weights).suffix in SUFFIXES
 
 
 def check_names(document: Document, file: Path) -> list[Problem]:
@@ -99,6 +129,7 @@ def _check_item(
         problems += [document.problem((*loc, "options", option), message) for option, message in wrong.items()]
     if kind == "models":
         problems += _check_weights(document, loc, entry, item.get("weights"), file)
+        problems += _check_backbone_weights(document, loc, item, file)
     return problems
 
 
@@ -106,11 +137,36 @@ def _check_weights(document: Document, loc: Loc, entry: catalog.Entry, weights: 
     if weights is None and document.data.get("mode") == "evaluate":
         return [document.problem(loc, f"mode is evaluate, so {entry.name} needs `weights`")]
     rule = None
-    if isinstance(weights, str) and is_path(weights) and weights_file(file, weights) is None:
-        rule = f"weights: no file {weights!r} (looked in {file.parent} and the current folder)"
-    elif isinstance(weights, str) and weights and not is_path(weights) and not entry.zoo:
-        rule = f"weights: {entry.name} has no published {weights!r}; give a file (.pt, .pth, .ckpt or .safetensors)"
-    return [document.problem((*loc, "weights"), rule)] if rule else []
+    if isinstance(weights, str) and is_path(weights):
+        rule = _no_file(file, weights)
+    elif isinstance(weights, str) and weights and not entry.zoo:
+        rule = f"{entry.name} has no published {weights!r}; give a file (.pt, .pth, .ckpt or .safetensors)"
+    return [document.problem((*loc, "weights"), f"weights: {rule}")] if rule else []
+
+
+def _check_backbone_weights(document: Document, loc: Loc, item: Mapping[str, Any], file: Path) -> list[Problem]:
+    weights, rule = item.get("backbone_weights"), None
+    if not isinstance(weights, str) or not weights:
+        return []
+    if item.get("weights") is not None:
+        rule = "Expected `weights` or `backbone_weights`, but got both; those of the whole model hold the backbone's"
+    elif not is_path(weights):
+        rule = (
+            f"Expected a file ({', '.join(SUFFIXES)}) or {IN_PACKAGE}PACKAGE/FILE, but got {weights!r}; published "
+            "weights of a backbone are an option of the model, where it has one"
+        )
+    else:
+        rule = _no_file(file, weights)
+    return [document.problem((*loc, "backbone_weights"), f"backbone_weights: {rule}")] if rule else []
+
+
+def _no_file(benchmark: Path, weights: str) -> str | None:
+    """What is wrong with the file that a benchmark names; None if nothing is."""
+    try:
+        weights_file(benchmark, weights)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def recipe_errors(data: Mapping[str, Any]) -> Iterable[tuple[Loc, ValidationError]]:

@@ -34,10 +34,10 @@ from cvbench.events import Event
 from cvbench.loading.datamodule import DataModule
 from cvbench.logs import logged_to
 from cvbench.machine import Machine
-from cvbench.models.weights import load_weights
+from cvbench.models.weights import load_backbone, load_weights
 from cvbench.record import Record, write_atomically
 from cvbench.results import Tested, conclude
-from cvbench.spec import ModelRef, Recipe, RunSpec
+from cvbench.spec import ModelRef, Recipe, RunSpec, Weights
 from cvbench.store import Failure, load_dataset
 from cvbench.tasks.base import Predictions, Task
 from cvbench.trackers import build_tracker
@@ -73,13 +73,18 @@ def build_model(ref: ModelRef, info: DatasetInfo, task: str, *, strict_weights: 
         if ref.weights is not None and ref.weights.sha256 is None:
             options["weights"] = ref.weights.source
     model = entry.build()(info, **options)
+    if ref.backbone_weights is not None:
+        load_backbone(model, _unchanged(ref.backbone_weights))
     if ref.weights is not None and ref.weights.sha256 is not None:
-        if sha256(Path(ref.weights.source)) != ref.weights.sha256:
-            raise ValueError(
-                f"{ref.weights.source}: changed since the run was planned; plan again to use what it is now"
-            )
-        return model, load_weights(model, Path(ref.weights.source), strict=strict_weights)
+        return model, load_weights(model, _unchanged(ref.weights), strict=strict_weights)
     return model, list(getattr(model, "reinitialised", ()))
+
+
+def _unchanged(weights: Weights) -> Path:
+    """The file, if it still is what was planned with; else raises ValueError."""
+    if sha256(Path(weights.source)) != weights.sha256:
+        raise ValueError(f"{weights.source}: changed since the run was planned; plan again to use what it is now")
+    return Path(weights.source)
 
 
 def task_class(name: str) -> type[Task]:

@@ -100,6 +100,7 @@ def _row(group: Group, label: str, metrics: tuple[Metric, ...], recipe: dict[str
         model=spec.model.name,
         options=spec.model.options,
         weights=_weights(spec.model.weights),
+        backbone_weights=_weights(spec.model.backbone_weights),
         group_id=spec.group_id,
         mean=scores[spec.primary].mean,
         sd=scores[spec.primary].sd,

@@ -66,16 +66,28 @@ def _dataset(benchmark: Benchmark, item: DatasetEntry) -> DatasetRef:
 
 def _model(benchmark: Benchmark, item: ModelEntry) -> ModelRef:
     entry = catalog.find("models", item.name, benchmark.task)
-    weights = None
-    if item.weights is not None and is_path(item.weights):
-        file = weights_file(benchmark.file, item.weights)
-        if file is None:
-            raise ValueError(f"{benchmark.file}: no weights file {item.weights!r}")
-        changed = file.stat()
-        weights = Weights(source=str(file), sha256=_sha256(file, changed.st_mtime_ns, changed.st_size))
-    elif item.weights is not None:
-        weights = Weights(source=item.weights)
-    return ModelRef(name=item.name, options=_options(entry, item), version=entry.version, weights=weights)
+    weights = of_backbone = None
+    if item.weights is not None:
+        local = is_path(item.weights)
+        weights = _local(benchmark, "weights", item.weights) if local else Weights(source=item.weights)
+    if item.backbone_weights is not None:
+        of_backbone = _local(benchmark, "backbone_weights", item.backbone_weights)
+    return ModelRef(
+        name=item.name,
+        options=_options(entry, item),
+        version=entry.version,
+        weights=weights,
+        backbone_weights=of_backbone,
+    )
+
+
+def _local(benchmark: Benchmark, key: str, given: str) -> Weights:
+    try:
+        file = weights_file(benchmark.file, given)
+    except ValueError as error:
+        raise ValueError(f"{benchmark.file}: {key}: {error}") from None
+    changed = file.stat()
+    return Weights(source=str(file), sha256=_sha256(file, changed.st_mtime_ns, changed.st_size))
 
 
 def _options(entry: catalog.Entry, item: DatasetEntry | ModelEntry) -> dict[str, Any]:

@@ -65,7 +65,8 @@ class Recipe(Frozen):
     epochs or steps: one of them, else 10 epochs; `steps` are optimiser steps. lr: the schedule's peak. warmup: share of
     all steps over which lr rises linearly from 0 (one_cycle: the rising part, 0.3 if not given). milestones: shares of
     all steps at which `step` multiplies lr by gamma. input_size: (H, W) the model gets; absent: the native size.
-    resize: `stretch` to it, or `crop`: scale the shorter side to input / crop_fraction and take the centre.
+    resize: `stretch` to it; `crop`: scale the shorter side to input / crop_fraction and take the centre; `fit`: as
+    large as it fits in its own shape, at the top left, the rest black.
     class_weights: weigh the loss by median over class frequency (`Task.balance_classes`). gradient_clip: largest norm.
     val_every: epochs between validations; the last epoch is always validated.
     """
@@ -86,7 +87,7 @@ class Recipe(Frozen):
     label_smoothing: Fraction = 0.0
     class_weights: Literal["none", "median_frequency"] = "none"
     input_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
-    resize: Literal["stretch", "crop"] = "stretch"
+    resize: Literal["stretch", "crop", "fit"] = "stretch"
     crop_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.875
     augment: Augment = Augment()
     gradient_clip: Positive | None = None
@@ -129,13 +130,15 @@ class DatasetEntry(Frozen):
 class ModelEntry(Frozen):
     """One line of `models:`.
 
-    weights: a local file, or the name of a zoo's weights. recipe: the model's own override of the recipe, shown.
-    label: what tables call it, where that is not its name.
+    weights: a local file, or the name of a zoo's weights. backbone_weights: a local file for the model's backbone
+    alone. A file is a path, or `package:PACKAGE/FILE` where it lies in an installed Python package. recipe: the model's
+    own override of the recipe, shown. label: what tables call it, where that is not its name.
     """
 
     name: Name
     options: dict[str, Any] = {}
     weights: Name | None = None
+    backbone_weights: Name | None = None
     recipe: dict[str, Any] = {}
     label: Name | None = None
 
@@ -192,6 +195,7 @@ class ModelRef(Frozen):
     options: dict[str, Any]
     version: int | None = None
     weights: Weights | None = None
+    backbone_weights: Weights | None = None
 
 
 class RunSpec(Frozen):
@@ -216,9 +220,9 @@ class RunSpec(Frozen):
 
     def _digest(self, *, without: frozenset[str] = frozenset()) -> str:
         science = self.model_dump(mode="json", exclude_none=True, exclude=set(_NAMING | without))
-        weights = science["model"].get("weights")
-        if weights and "sha256" in weights:
-            del weights["source"]
+        for weights in (science["model"].get("weights"), science["model"].get("backbone_weights")):
+            if weights and "sha256" in weights:
+                del weights["source"]
         canonical = json.dumps(science, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -40,7 +40,7 @@ def load_task(folder: Path | str) -> tuple[Task, Record]:
 def without_weights(ref: ModelRef) -> ModelRef:
     """The same architecture with no weights to fetch, whole or of a part: the run's own replace them all."""
     options: dict[str, Any] = {name: None if name in FETCHING else value for name, value in ref.options.items()}
-    return ref.model_copy(update={"weights": None, "options": options})
+    return ref.model_copy(update={"weights": None, "backbone_weights": None, "options": options})
 
 
 def load_model(folder: Path | str) -> nn.Module:

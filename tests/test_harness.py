@@ -83,7 +83,7 @@ def test_everything_that_the_store_promises_is_there(tmp_path: Path) -> None:
     assert record.execution.threads == 1
 
 
-@pytest.mark.parametrize("task", ["classification", "segmentation"])
+@pytest.mark.parametrize("task", ["classification", "segmentation", "detection"])
 def test_same_spec_gives_the_same_bits_in_a_used_and_in_a_fresh_process(tmp_path: Path, task: str) -> None:
     streets = {"name": "streets", "options": {"height": 48, "width": 64, "train": 24, "val": 8, "test": 9}}
     augment = {"flip": True, "crop_scale": [0.5, 1.2], "rotate": 10.0, "colour": 0.3}
@@ -96,6 +96,13 @@ def test_same_spec_gives_the_same_bits_in_a_used_and_in_a_fresh_process(tmp_path
             "task": "segmentation",
             "datasets": [streets],
             "models": [{"name": "segnet", "options": {"width": 4, "depth": 2}}],
+            "recipe": RECIPE | {"batch_size": 8, "augment": augment},
+        },
+        # Trained by gradient descent, then fitted once more: support vector machines and ridge regressions.
+        "detection": {
+            "task": "detection",
+            "datasets": [streets],
+            "models": [{"name": "rcnn", "options": {"width": 4, "proposals": 40, "crop_size": 32}}],
             "recipe": RECIPE | {"batch_size": 8, "augment": augment},
         },
     }

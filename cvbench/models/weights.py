@@ -16,6 +16,9 @@ from cvbench.models.normalise import Normalised
 # The keys under which training scripts keep the weights in a checkpoint, and the prefixes that their wrappers leave.
 CONTAINERS = ("state_dict", "model_state_dict", "model_state", "model")
 PREFIXES = ("model.", "module.", "network.", "_orig_mod.")
+# Batch norm counts its batches under this name, only since PyTorch 0.4.1; nothing but its own averaging reads it.
+COUNT = "num_batches_tracked"
+MOST_HEAD_LAYERS = 3  # layers with weights that a classifier has behind its last feature map: VGG's
 
 
 def load_weights(model: nn.Module, path: str | Path, *, strict: bool) -> list[str]:
@@ -45,6 +48,64 @@ def load_weights(model: nn.Module, path: str | Path, *, strict: bool) -> list[st
         raise ValueError(_another_architecture(path, model, missing, unexpected, mismatched, state, expected))
     model.load_state_dict({k: v for k, v in state.items() if k not in mismatched}, strict=False)
     return mismatched
+
+
+def load_backbone(model: nn.Module, path: str | Path) -> None:
+    """Loads `path` into the backbone of `model` in place, see `backbone_of`; the rest of the model stays as it is.
+
+    Where the file has all of the backbone's tensors under their names, these are taken. Else, where its tensors are in
+    order those of the backbone (each of the same shape and kind: weight, bias, running_mean, running_var), they are
+    paired in order: the same network, written with other names. What the file has beyond them, its classifier, is left
+    out; in a file that is paired in order that may be at most three layers. Counts of batches are left out too.
+
+    Raises ValueError that names the file when it is missing, unreadable, unsafe or of another network, or when the
+    model has no backbone.
+    """
+    path = Path(path)
+    backbone = backbone_of(model)
+    if backbone is None:
+        raise ValueError(
+            f"{path}: {_name(model)} has no backbone to load weights into; remove `backbone_weights`, or give those of "
+            "the whole model as `weights`"
+        )
+    tensors = {name: tensor for name, tensor in read_tensors(path).items() if not name.endswith(COUNT)}
+    expected = {name: tensor for name, tensor in backbone.state_dict().items() if not name.endswith(COUNT)}
+    state = best_match(tensors, backbone)
+    if any(name not in state or state[name].shape != tensor.shape for name, tensor in expected.items()):
+        difference = _first_difference(tensors, expected)
+        if difference is not None:
+            raise ValueError(
+                f"{path}: weights of another network: they fit the backbone {_name(backbone)} neither by name nor in "
+                f"order: {difference}. Choose the backbone that they were trained for, or other weights."
+            )
+        state = dict(zip(expected, tensors.values(), strict=False))
+    backbone.load_state_dict({name: state[name] for name in expected}, strict=False)
+
+
+def backbone_of(model: nn.Module) -> nn.Module | None:
+    """The part of a model that a pretrained classifier can stand for; None where it has none.
+
+    It is the attribute `backbone` or `encoder` of the model or of its `network`, and of that its `body`, where it has
+    one beneath a feature pyramid.
+    """
+    for holder in (model, getattr(model, "network", None)):
+        for name in ("backbone", "encoder"):
+            found = getattr(holder, name, None)
+            if isinstance(found, nn.Module):
+                body = getattr(found, "body", None)
+                return body if isinstance(body, nn.Module) else found
+    return None
+
+
+def _first_difference(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
+    """Why the tensors of a file, in order, are not those of a backbone with a classifier behind them; None if so."""
+    for (name, tensor), (wanted, own) in zip(tensors.items(), expected.items(), strict=False):
+        if tensor.shape != own.shape or name.rpartition(".")[2] != wanted.rpartition(".")[2]:
+            return f"{name} {tuple(tensor.shape)} in the file, where {wanted} {tuple(own.shape)} is in the backbone"
+    if len(tensors) < len(expected):
+        return f"{len(tensors)} tensors in the file, {len(expected)} in the backbone"
+    beyond = [name for name, tensor in list(tensors.items())[len(expected) :] if tensor.ndim > 1]
+    return f"the file goes on with {_first(beyond)}" if len(beyond) > MOST_HEAD_LAYERS else None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -112,15 +173,21 @@ def _readings(tensors: dict[str, Tensor], model: nn.Module, depth: int = 4) -> I
 
 
 def _optional(name: str, model: nn.Module) -> bool:
-    # mean and std: only our checkpoints have them. Batch norm counts its batches only since PyTorch 0.4.1.
-    return name.endswith("num_batches_tracked") or (isinstance(model, Normalised) and name in ("mean", "std"))
+    # mean and std: only our checkpoints have them.
+    return name.endswith(COUNT) or (isinstance(model, Normalised) and name in ("mean", "std"))
 
 
 def _only_class_count(names: list[str], state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
-    """Whether the tensors differ only in how many classes they have: in the first axis, by the same two numbers."""
-    counts = {(state[name].shape[:1], expected[name].shape[:1]) for name in names}
-    return len(counts) == 1 and all(
-        state[name].ndim == expected[name].ndim and state[name].shape[1:] == expected[name].shape[1:] for name in names
+    """Whether the tensors differ only in how many classes they have: in the first axis, all in the same ratio.
+
+    A ratio: a detector has some outputs once a class, others once for each anchor or side of a box.
+    """
+    first, model = state[names[0]].shape[:1].numel(), expected[names[0]].shape[:1].numel()
+    return all(
+        state[name].ndim == expected[name].ndim > 0
+        and state[name].shape[1:] == expected[name].shape[1:]
+        and len(state[name]) * model == len(expected[name]) * first
+        for name in names
     )
 
 
@@ -133,16 +200,19 @@ def _another_architecture(
     state: Mapping[str, Tensor],
     expected: Mapping[str, Tensor],
 ) -> str:
-    name = type(model.network if isinstance(model, Normalised) else model).__name__
     parts = [
         f"missing {_first(missing)}" if missing else "",
         f"unexpected {_first(unexpected)}" if unexpected else "",
         f"of another shape: {_shapes(mismatched, state, expected)}" if mismatched else "",
     ]
     return (
-        f"{path}: weights of another architecture: they do not fit {name}: {'; '.join(filter(None, parts))}. "
+        f"{path}: weights of another architecture: they do not fit {_name(model)}: {'; '.join(filter(None, parts))}. "
         "Give the model's name and options as they were when the weights were trained, or other weights."
     )
+
+
+def _name(model: nn.Module) -> str:
+    return type(model.network if isinstance(model, Normalised) else model).__name__
 
 
 def _first(names: list[str], count: int = 3) -> str:

@@ -58,6 +58,22 @@ def torchvision_weights(name: str, weights: str | None) -> Any:
     return known[weights]
 
 
+def timm_name(timm: Any, name: str, weights: str | None) -> str:
+    """What timm calls its model `name` with the published weights of tag `weights` (a1_in1k), None or DEFAULT.
+
+    Downloads nothing. Raises ValueError for an unknown name or tag, with the nearest names or all tags.
+    """
+    if not timm.is_model(name):
+        raise ValueError(f"timm has no model {name!r}.{nearest(name, timm.list_models())}")
+    if weights in (None, "DEFAULT"):
+        return name
+    full_name = f"{name}.{weights}"
+    if full_name not in (known := timm.list_pretrained(f"{name}.*")):
+        tags = ", ".join(model.partition(".")[2] for model in known) or "none"
+        raise ValueError(f"timm/{name} has no weights {weights!r}. Published weights: {tags}.")
+    return full_name
+
+
 def statistics(
     name: str, weights: Any, *, transform_input: bool = False
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -118,23 +118,27 @@ def test_what_is_done_is_not_repeated(tmp_path: Path) -> None:
     assert record.read_bytes() != before  # another start time at least
 
 
-def test_evaluation_on_two_processes_equals_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "model", "arrays"),
+    [
+        ("segmentation", {"name": "segnet", "options": {"width": 4, "depth": 2}}, "intersection truth prediction confusion"),
+        ("detection", {"name": "fcos", "options": {"width": 4}}, "counts boxes_xywh scores labels"),
+    ],
+)
+def test_evaluation_on_two_processes_equals_one(tmp_path: Path, task: str, model: Any, arrays: str) -> None:
     """One checkpoint, an uneven test split of 7 scenes, 1 and 2 real processes: the same evidence and scores."""
     streets = {"name": "streets", "options": {"height": 48, "width": 64, "train": 16, "val": 5, "test": 7}}
-    segnet = {"name": "segnet", "options": {"width": 4, "depth": 2}}
     store = Store(tmp_path / "runs")
-    (trained,) = suite(
-        tmp_path, task="segmentation", datasets=[streets], models=[segnet], recipe=RECIPE | {"batch_size": 4}
-    )
+    (trained,) = suite(tmp_path, task=task, datasets=[streets], models=[model], recipe=RECIPE | {"batch_size": 4})
     # Trained on two processes, too: one writer, one whole record.
     assert len(execute([trained], store, machine(tmp_path, devices=2)).done) == 1
     weights = str(store.folder(trained) / "model.pt")
     (spec,) = suite(
         tmp_path,
-        task="segmentation",
+        task=task,
         mode="evaluate",
         datasets=[streets],
-        models=[segnet | {"weights": weights}],
+        models=[model | {"weights": weights}],
         recipe={"batch_size": 4},
     )
     one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
@@ -147,7 +151,7 @@ def test_evaluation_on_two_processes_equals_one(tmp_path: Path) -> None:
     assert second.execution.devices == 2
     assert first.samples == second.samples == {"test": 7}
     assert first.metrics == second.metrics
-    for name in ("intersection", "truth", "prediction", "confusion", "ids"):
+    for name in ("ids", *arrays.split()):
         with np.load(one.folder(spec) / "evidence.npz") as a, np.load(two.folder(spec) / "evidence.npz") as b:
             assert np.array_equal(a[name], b[name])
 
