@@ -80,6 +80,7 @@ def test_freezing_to_stride_4_and_norms_is_torchvisions_way_with_pretrained_resn
 def test_freezing_stops_at_its_stride():
     body = build_backbone("small", freeze=8).body
     assert {int(name.split(".")[1]) for name in trained(body)} == {3, 4}  # strides 16 and 32
+    assert trained(build_backbone("small", strides=(4, 8), freeze=8).body) == set()  # what is behind serves nothing
     lite = build_backbone("timm/tf_efficientnet_lite0", freeze=32).body
     assert trained(lite) == set()
 

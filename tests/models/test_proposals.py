@@ -87,8 +87,8 @@ def test_regions_begin_with_things_of_their_own_colour():
         image[top:bottom, left:right] = colour
     found = stable_first(regions.blobs(image, 5))
     assert len(found) > 100
-    assert overlaps(things, found[:30]).max(axis=1).min() > 0.7
-    assert overlaps(things, regions.regions(image, 5)[:45]).max(axis=1).min() > 0.7
+    assert overlaps(things, found[:30]).max(axis=1).min() > 0.6
+    assert overlaps(things, regions.regions(image, 5)[:45]).max(axis=1).min() > 0.6
 
 
 def test_regions_meet_twice_as_many_things_of_a_street_as_windows():

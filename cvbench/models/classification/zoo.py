@@ -126,12 +126,7 @@ def _timm(
     options: dict[str, Any],
 ) -> Normalised:
     timm = zoo.extra("timm")
-    if not timm.is_model(name):
-        raise ValueError(f"timm has no model {name!r}.{zoo.nearest(name, timm.list_models())}")
-    full_name = name if weights in (None, "DEFAULT") else f"{name}.{weights}"
-    if weights is not None and full_name != name and full_name not in (known := timm.list_pretrained(f"{name}.*")):
-        tags = ", ".join(model.partition(".")[2] for model in known) or "none"
-        raise ValueError(f"timm/{name} has no weights {weights!r}. Published weights: {tags}.")
+    full_name = zoo.timm_name(timm, name, weights)
     channels = info.channels if info.channels not in (1, 3) else 3
     options = {"num_classes": info.num_classes, "in_chans": channels, **options}
     network = zoo.construct(

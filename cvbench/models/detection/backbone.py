@@ -127,7 +127,9 @@ def build_backbone(
         raise ValueError(f"Expected a backbone small, torchvision/NAME or timm/NAME, but got {name!r}")
     backbone = Backbone(body, strides, pyramid_channels if pyramid else None, freeze_norm)
     if freeze:
-        _freeze(backbone, freeze)
+        _stop(backbone, _reached(backbone, (freeze,)))
+    # What lies behind the last map that is used gets no gradients, which DDP would wait for.
+    _stop(backbone, set(backbone.body.parameters()) - _reached(backbone, [s for s in strides if s <= DEEPEST]))
     if freeze_norm:
         for layer in backbone.body.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -187,11 +189,17 @@ def _has_maps(body: Body, strides: tuple[int, ...]) -> bool:
     return all(maps[s].shape == (1, body.channels[s], side // s, side // s) for s in strides)
 
 
-def _freeze(backbone: Backbone, stride: int) -> None:
-    """Stops training of everything that the body's map of `stride` depends on, found by asking for gradients."""
-    parameters = list(backbone.body.parameters())
+def _reached(backbone: Backbone, strides: Sequence[int]) -> set[nn.Parameter]:
+    """The parameters that the body's maps of these strides depend on, found by asking for gradients."""
+    wanted = [parameter for parameter in backbone.body.parameters() if parameter.requires_grad]
     maps = backbone.eval().maps(torch.zeros(1, backbone.wants, 2 * DEEPEST, 2 * DEEPEST))
-    gradients = torch.autograd.grad(maps[str(stride)].sum(), parameters, allow_unused=True)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is not None:
-            parameter.requires_grad_(False)
+    total = torch.stack([maps[str(stride)].sum() for stride in strides]).sum()
+    if not total.requires_grad:  # all of it is frozen
+        return set()
+    gradients = torch.autograd.grad(total, wanted, allow_unused=True)
+    return {p for p, gradient in zip(wanted, gradients, strict=True) if gradient is not None}
+
+
+def _stop(backbone: Backbone, parameters: set[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.requires_grad_(False)

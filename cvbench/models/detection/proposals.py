@@ -88,7 +88,7 @@ class Proposals:
         if self.folder is None:
             return self._find(image)
         facts = f"{self.settings} {image.shape}".encode()
-        key = hashlib.sha256(facts + image.tobytes()).hexdigest()[:32]
+        key = hashlib.blake2b(facts + image.tobytes(), digest_size=16).hexdigest()
         file = self.folder / key[:2] / f"{key}.npy"
         boxes = _read(file)
         if boxes is None:

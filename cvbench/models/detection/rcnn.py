@@ -120,7 +120,7 @@ class RCNN(nn.Module):
             picked = _sample(label > 0, self.regions_trained)
             chosen.append(every[picked])
             labels.append(label[picked])
-        deep = self.features(warp(images, chosen, self.crop_size, CONTEXT)).deep
+        deep = self.features(self._crops(images, chosen)).deep
         return {"classification": F.cross_entropy(self.classifier(deep).float(), torch.cat(labels))}
 
     def _detect(self, regions: Tensor, seen: Features) -> Target:
@@ -146,8 +146,14 @@ class RCNN(nn.Module):
         """Of all regions of all images, `AT_ONCE` at a time."""
         parts: list[Features] = []
         for image, places in zip(images, regions, strict=True):
-            parts += [self.features(warp(image[None], [some], self.crop_size, CONTEXT)) for some in torch.split(places, AT_ONCE)]
+            parts += [self.features(self._crops(image[None], [some])) for some in torch.split(places, AT_ONCE)]
         return Features(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def _crops(self, images: Tensor, regions: list[Tensor]) -> Tensor:
+        """Warped regions in the memory layout of their images: channels-last doubles the speed of small networks."""
+        crops = warp(images, regions, self.crop_size, CONTEXT)
+        last = images.is_contiguous(memory_format=torch.channels_last)
+        return crops.contiguous(memory_format=torch.channels_last) if last else crops
 
     def fit(self, batches: Batches, generator: torch.Generator) -> None:
         """Support vector machines and box regressions from the training split, streamed three times at most.

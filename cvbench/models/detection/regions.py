@@ -52,14 +52,10 @@ def regions(image: NDArray[np.uint8], min_side: float) -> NDArray[np.int64]:
 
     image: uint8 (H, W, C), C = 1 or 3.
     """
-    found = iter(stable_first(blobs(image, min_side)).tolist())
-    grid = iter(windows(image, min_side).tolist())
-    mixed: list[list[int]] = []
-    while True:
-        turn = [box for source in (*[found] * (EVERY - 1), grid) if (box := next(source, None)) is not None]
-        if not turn:
-            return unique(np.array(mixed, np.int64).reshape(-1, 4), min_side)
-        mixed += turn
+    found, grid = stable_first(blobs(image, min_side)), windows(image, min_side)
+    places = np.arange(len(found))
+    turns = np.concatenate([places + places // (EVERY - 1), EVERY * np.arange(len(grid)) + EVERY - 1])
+    return unique(np.concatenate([found, grid])[np.argsort(turns, kind="stable")], min_side)
 
 
 def blobs(image: NDArray[np.uint8], min_side: float) -> NDArray[np.int64]:
