@@ -19,7 +19,8 @@ from cvbench.tasks.base import Description, Task
 def as_input(task: Task, image: NDArray[np.uint8]) -> Tensor:
     """A uint8 (H, W, C) image of any size as the model gets it: float32 (1, C, h, w) in [0, 1]."""
     recipe = task.recipe.model_copy(update={"input_size": task.info.input_size})
-    small = resize(image, evaluation_geometry(*image.shape[:2], recipe))
+    height, width = image.shape[:2]
+    small = resize(image, evaluation_geometry(height, width, recipe))
     return torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().div(255)
 
 

@@ -23,6 +23,7 @@ from cvbench.suite import load_suite
 from cvbench.tasks.base import LossIsNotFiniteError
 from cvbench.trained import load_model, load_task
 
+RCNN = {"backbone": "small", "width": 4, "source": "regions", "proposals": 40, "crop_size": 48}
 RECIPE = {"epochs": 2, "batch_size": 64, "lr": 3e-3}
 
 
@@ -102,7 +103,7 @@ def test_same_spec_gives_the_same_bits_in_a_used_and_in_a_fresh_process(tmp_path
         "detection": {
             "task": "detection",
             "datasets": [streets],
-            "models": [{"name": "rcnn", "options": {"width": 4, "proposals": 40, "crop_size": 32}}],
+            "models": [{"name": "rcnn", "options": RCNN}],
             "recipe": RECIPE | {"batch_size": 8, "augment": augment},
         },
     }

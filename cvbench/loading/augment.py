@@ -61,7 +61,7 @@ class Augmenter:
             draws: as given with the images. size: (H, W) of the images.
         """
         drawn = draws.cpu().double()
-        height, width = size
+        width = size[1]
         if self.crop or self.augment.rotate:
             return _affine_boxes(boxes, self._matrices(size, drawn)[owner], size)
         if self.augment.flip:

@@ -1,4 +1,4 @@
-"""`BoxRows`: the boxes of images as rows of numbers, from disk to the input size, and moved with their augmented image."""
+"""`BoxRows`: the boxes of images as rows of numbers: from disk to the input size, and moved with augmented images."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def frame_of(size: tuple[int, int], geometry: Geometry) -> NDArray[np.float64]:
 
 
 def to_disk(boxes: Tensor, frame: Tensor) -> Tensor:
-    """Boxes (N, 4) xyxy in pixels of the input -> float64 (N, 4) xywh in pixels of the image on disk, cut at its border.
+    """Boxes (N, 4) xyxy in pixels of the input -> float64 (N, 4) xywh in those of the image on disk, cut at its border.
 
     frame: float64 (8,), of that image's batch.
     """

@@ -24,6 +24,7 @@ from cvbench.store import Store
 from cvbench.suite import load_suite
 from tests.test_harness import machine as one_machine
 
+SEGNET = {"name": "segnet", "options": {"width": 4, "depth": 2}}
 RECIPE = {"epochs": 1, "batch_size": 64, "lr": 3e-3}
 
 PLUGIN = '''
@@ -121,7 +122,7 @@ def test_what_is_done_is_not_repeated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "model", "arrays"),
     [
-        ("segmentation", {"name": "segnet", "options": {"width": 4, "depth": 2}}, "intersection truth prediction confusion"),
+        ("segmentation", SEGNET, "intersection truth prediction confusion"),
         ("detection", {"name": "fcos", "options": {"width": 4}}, "counts boxes_xywh scores labels"),
     ],
 )

@@ -135,7 +135,7 @@ def test_what_is_learnt_and_what_is_scored() -> None:
     )
     empty = Boxes.of([], [])
     batch = batch_of([painted([]), painted([])], [boxes, empty], Recipe(), torch.zeros(2, 0))
-    # Learnt is the first alone: a crowd, no width, a difficult one, one that is 8/38 inside, one that is 48/1600 inside.
+    # Learnt is the first alone: a crowd, no width, a difficult one, one 8/38 inside, one 48/1600 inside.
     assert batch.boxes.tolist() == [[10.0, 10.0, 30.0, 30.0]]
     assert (batch.labels.tolist(), batch.counts.tolist()) == ([0], [1, 0])
     # Scored is every one as it is on disk.

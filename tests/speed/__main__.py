@@ -51,8 +51,8 @@ def table(rows: list[Row]) -> str:
     width = max([len(row.name) for row in rows] + [4])
     lines = [f"{'what':<{width}}  {'ours':>9}  {'reference':>9}  {'ratio':>7}  {'target':>7}  verdict"]
     lines += [
-        f"{row.name:<{width}}  {_shown(row.ours_s, row.unit):>9}  {_shown(row.reference_s, row.unit):>9}  {row.ratio:>6.2f}x  "
-        f"{row.target:>6.2f}x  {'ok' if row.reached else 'BELOW TARGET'}"
+        f"{row.name:<{width}}  {_shown(row.ours_s, row.unit):>9}  {_shown(row.reference_s, row.unit):>9}  "
+        f"{row.ratio:>6.2f}x  {row.target:>6.2f}x  {'ok' if row.reached else 'BELOW TARGET'}"
         for row in rows
     ]
     return "\n".join(lines)

@@ -20,8 +20,8 @@ from torchvision.ops import roi_pool
 from cvbench.data.base import DatasetInfo
 from cvbench.models.detection.backbone import Backbone, build_backbone
 from cvbench.models.detection.detector import Target
-from cvbench.models.detection.proposals import Proposals, SourceName
 from cvbench.models.detection.proposal_detector import ProposalDetector
+from cvbench.models.detection.proposals import Proposals, SourceName
 
 VERSION = 1
 

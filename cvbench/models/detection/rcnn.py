@@ -25,6 +25,7 @@ from torchvision.ops import batched_nms, box_iou
 
 from cvbench.data.base import DatasetInfo
 from cvbench.models.detection.detector import Target
+from cvbench.models.detection.proposal_detector import FittedDetector
 from cvbench.models.detection.proposals import Proposals, SourceName
 from cvbench.models.detection.rcnn_fit import (
     MOST_NEAR,
@@ -35,7 +36,6 @@ from cvbench.models.detection.rcnn_fit import (
     box_targets,
 )
 from cvbench.models.detection.region_features import AlexNetFeatures, BackboneFeatures, Features
-from cvbench.models.detection.proposal_detector import FittedDetector
 from cvbench.models.detection.warp import warp
 
 VERSION = 1
