@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -117,6 +118,9 @@ def _costs(run: Tested, tested: int) -> Costs:
     image = as_input(task, run.dataset.splits["test"][0].image)
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(task.recipe.precision)
     task.to(run.accelerator)
+    use_cache: Callable[[Path | None], None] | None = getattr(task.model, "use_cache", None)
+    if use_cache is not None:
+        use_cache(None)  # latency is of an image that was never seen
     autocast = torch.autocast(run.accelerator, dtype=dtype, enabled=dtype is not None)
     p50, p95 = costs.latency(task, image.to(run.accelerator), autocast=autocast)
     task.to("cpu")

@@ -9,7 +9,15 @@ from scipy.optimize import minimize
 from sklearn.linear_model import Ridge
 
 from cvbench.models.detection import proposals, rcnn
-from cvbench.models.detection.rcnn_fit import Machine, box_regression, box_targets, scores, support_vector_machine
+from cvbench.models.detection.rcnn_fit import (
+    MOST_NEAR,
+    Machine,
+    Reservoir,
+    box_regression,
+    box_targets,
+    scores,
+    support_vector_machine,
+)
 
 SMALL = {"backbone": "small", "width": 4, "source": "regions", "proposals": 40, "crop_size": 48, "regions_trained": 8}
 
@@ -239,3 +247,16 @@ def test_alexnet_as_published(make_info):
 def test_crops_of_nothing_but_context_are_refused(make_info):
     with pytest.raises(ValueError, match=r"`crop_size`.*32"):
         build(make_info, crop_size=32)
+
+
+def test_examples_beyond_the_bound_are_a_sample_in_order() -> None:
+    reservoir, total = Reservoir(np.random.default_rng(0)), 5 * MOST_NEAR
+    for start in range(0, total, 500):
+        numbers = np.arange(start, start + 500)
+        reservoir.add(numbers, 2.0 * numbers)
+        assert len(reservoir.rows[0]) == min(start + 500, MOST_NEAR)
+    numbers, doubled = reservoir.rows
+    assert (np.diff(numbers) > 0).all()
+    np.testing.assert_array_equal(doubled, 2.0 * numbers)
+    # Uniform: the mean of 2,000 of 0..9,999 has a standard deviation of about 58.
+    assert abs(numbers.mean() - (total - 1) / 2) < 4 * 58

@@ -7,7 +7,8 @@ Source: Girshick, Donahue, Darrell & Malik, "Rich feature hierarchies for accura
 The network is fine-tuned on warped regions; then, once, support vector machines with hard-negative mining replace its
 classifier, and ridge regressions correct the boxes (`finalise`, see `rcnn_fit`). As published: selective search's 2,000
 regions, crops of 227 pixels with 16 of context, `torchvision/alexnet`, a quarter of the regions of a step with an IoU
-of at least 0.5 with a thing, machines on fc7, regressions on pool5, suppression at 0.3.
+of at least 0.5 with a thing, machines on fc7, regressions on pool5, suppression at 0.3. Other than published, the
+length of features is averaged over the things themselves, and the 16 pixels of context do not shrink with the crop.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from cvbench.models.detection.detector import Target
 from cvbench.models.detection.proposal_detector import FittedDetector
 from cvbench.models.detection.proposals import Proposals, SourceName
 from cvbench.models.detection.rcnn_fit import (
-    MOST_NEAR,
     NEAR,
     NEGATIVE_BELOW,
     Machine,
+    Reservoir,
     box_regression,
     box_targets,
 )
@@ -44,7 +45,7 @@ CONTEXT = 16  # pixels of a crop on each side that show what surrounds the regio
 AT_ONCE = 128  # crops in one pass: 2,000 of 227 pixels would be 1.2 GB
 FOREGROUND = 0.25  # of the regions of a training step, at most
 NORM = 20.0  # mean length of features, to which C and the ridge are tuned
-SVM_SCORE = -1.1  # detections below are left out, as published
+SVM_SCORE = -1.1  # detections below are left out; the published code finds such a limit for each class
 
 Batches = Iterable[tuple[Tensor, list[Tensor], list[Target]]]
 
@@ -164,7 +165,8 @@ class RCNN(nn.Module):
         things, lengths = self._things(batches)
         self.scales.copy_(torch.from_numpy(NORM / np.maximum(lengths, 1e-12)))
         machines = [Machine(features) for features in things]
-        near: list[list[tuple[NDArray[np.float32], NDArray[np.float64]]]] = [[] for _ in machines]
+        drawn = int(torch.randint(2**31, (), generator=generator))
+        near = [Reservoir(np.random.default_rng([drawn, label])) for label in range(len(machines))]
         for regions, target, seen in self._seen(batches):
             for label, machine in enumerate(machines):
                 own = target["boxes"][target["labels"] == label + 1]
@@ -173,21 +175,20 @@ class RCNN(nn.Module):
                 close = best >= NEAR
                 if close.any():
                     goals = box_targets(_array(regions[close]), _array(own[owner[close]]))
-                    near[label].append((_array(seen.pooled[close] * self.scales[1]), goals))
+                    near[label].add(_array(seen.pooled[close] * self.scales[1]), goals)
         for label, machine in enumerate(machines):
-            self._keep(label, machine, near[label], generator)
+            self._keep(label, machine, near[label])
         _log.info("R-CNN: machines of %d of %d classes fitted", int(self.svm_known.sum()), self.num_classes)
 
-    def _keep(self, label: int, machine: Machine, near: list[Any], generator: torch.Generator) -> None:
+    def _keep(self, label: int, machine: Machine, near: Reservoir) -> None:
         fitted = machine.fit()
         if fitted is not None:
             self.svm_weight[label] = torch.from_numpy(fitted.weight)
             self.svm_bias[label] = float(fitted.bias)
             self.svm_known[label] = True
-        if near:
-            features, goals = (np.concatenate(column) for column in zip(*near, strict=True))
-            order = torch.randperm(len(features), generator=generator)[:MOST_NEAR].sort().values.numpy()
-            weight, bias = box_regression(features[order], goals[order])
+        if near.rows:
+            features, goals = near.rows
+            weight, bias = box_regression(features, goals)
             self.box_weight[label], self.box_bias[label] = torch.from_numpy(weight), torch.from_numpy(bias)
 
     def _things(self, batches: Batches) -> tuple[list[NDArray[np.float32]], NDArray[np.float64]]:

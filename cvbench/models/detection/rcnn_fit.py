@@ -71,6 +71,23 @@ class Machine:
         return self.fitted
 
 
+class Reservoir:
+    """A uniform sample of at most `MOST_NEAR` of the rows that were added, in the order in which they came."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.generator = generator
+        self.keys = np.zeros(0)
+        self.rows: list[Floats] = []
+
+    def add(self, *rows: Floats) -> None:
+        """Adds rows, given as several arrays of equal length that stay side by side."""
+        self.keys = np.concatenate([self.keys, self.generator.random(len(rows[0]))])
+        self.rows = [np.concatenate(pair) for pair in zip(self.rows, rows, strict=True)] if self.rows else list(rows)
+        if len(self.keys) > MOST_NEAR:
+            kept = np.sort(np.argpartition(self.keys, MOST_NEAR)[:MOST_NEAR])
+            self.keys, self.rows = self.keys[kept], [array[kept] for array in self.rows]
+
+
 def scores(machine: Linear, features: Floats) -> Floats:
     """Signed distances, in units of the margin, float64 (N,)."""
     found: Floats = features @ machine.weight + machine.bias
@@ -110,7 +127,7 @@ def _centred(boxes: Floats) -> NDArray[np.float64]:
     return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
-def box_regression(features: Floats, targets: NDArray[np.float64]) -> Linear:
+def box_regression(features: Floats, targets: Floats) -> Linear:
     """Ridge regression of whitened targets: features (N, P), targets (N, 4) -> weight (4, P), bias (4,)."""
     mean = targets.mean(axis=0)
     centred = targets - mean
