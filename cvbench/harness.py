@@ -131,10 +131,14 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
                       batch_size=batch_size)  # fmt: skip
     train, validate = spec.mode == "train", spec.mode == "train" and bool(dataset.splits.get("val"))
     # Everything is opened before the first step: damaged data must not be found after an hour of training.
-    use_cache: Callable[[Path], None] | None = getattr(model, "use_cache", None)
+    use_cache: Callable[[Path | None], None] | None = getattr(model, "use_cache", None)
     if use_cache is not None:
         use_cache(machine.cache)
     data.open({"test": False} | ({"train": True} if train else {}) | ({"val": False} if validate else {}))
+    if train and hasattr(model, "finalise"):
+        data.source("train")  # not augmented; reading it is no part of the fit's time
+    for role in ("val", "test") if validate else ("test",):
+        kind.targets.check_split(dataset.splits[role], f"{info.name}: split {role!r}")
     length = training_length(recipe, len(dataset.splits["train"])) if train else Length(1, 1)
     data.steps_per_epoch = length.steps_per_epoch
     task = kind(model, info, recipe, length.steps)

@@ -59,6 +59,11 @@ def conclude(run: Tested) -> Record:
         raise RuntimeError(f"{len(scored)} of {len(ids)} test samples were scored; every one must be, exactly once")
     evidence, truth = task.split_evidence(task.tested, ids)
     scores, per_class = task.scores.score(evidence, truth), task.scores.per_class(evidence, truth)
+    if spec.primary not in scores:
+        raise ValueError(
+            f"{run.info.name}: split 'test': Expected something that the primary metric {spec.primary} is defined by, "
+            f"but there is nothing; rank by one of {', '.join(scores)}"
+        )
     chosen = next((row for row in task.curves if row["epoch"] == run.selected_epoch), {})
     found = {f"test/{name}": value for name, value in scores.items()}
     found |= {name: value for name, value in chosen.items() if name.startswith("val/")}

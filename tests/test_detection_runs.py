@@ -101,3 +101,28 @@ def test_weights_of_classes_are_refused(tmp_path: Path, capsys: pytest.CaptureFi
     file.write_text(json.dumps({"task": "detection", "datasets": [STREETS], "models": [FCOS], "recipe": recipe}))
     assert call("run", str(file), "--store", str(tmp_path / "runs"), "--jobs", "1", "--threads", "1") == 1
     assert "Expected recipe.class_weights to be 'none' for detection" in capsys.readouterr().out
+
+
+def test_a_split_of_nothing_but_crowds_is_told_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for role, count in {"train": 20, "val": 4, "test": 2}.items():
+        (tmp_path / "own" / role).mkdir(parents=True)
+        images, boxes = [], []
+        for number in range(1, count + 1):
+            Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(tmp_path / "own" / role / f"{number}.png")
+            images.append({"id": number, "file_name": f"{number}.png", "width": 64, "height": 64})
+            boxes.append({"id": number, "image_id": number, "category_id": 1, "bbox": [4, 4, 30, 30], "area": 900,
+                          "iscrowd": int(role == "test")})  # fmt: skip
+        content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "thing"}]}
+        (tmp_path / "own" / f"{role}.json").write_text(json.dumps(content))
+    roles = ("train", "val", "test")
+    own = {"path": str(tmp_path / "own"), "annotations": {role: f"{role}.json" for role in roles},
+           "images": {role: role for role in roles}}  # fmt: skip
+    file = tmp_path / "small.yaml"
+    datasets = [{"name": "folder_coco", "options": own}]
+    recipe = {"epochs": 1, "batch_size": 2, "input_size": [64, 64]}
+    file.write_text(json.dumps({"task": "detection", "datasets": datasets, "models": [FCOS], "recipe": recipe}))
+    assert call("run", str(file), "--store", str(tmp_path / "runs"), "--jobs", "1", "--threads", "1") == 1
+    told = capsys.readouterr().out
+    assert "split 'test': Expected at least one box that counts, but all are crowd, difficult or of no area" in told

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cvbench.data.base import DataError, Split
 from cvbench.data.boxes import Boxes
 from cvbench.loading.augment import Augmenter
 from cvbench.loading.batches import DetectionBatch
@@ -33,6 +34,14 @@ class BoxRows:
     resizes: ClassVar[tuple[str, ...]] = ("stretch", "fit")
     ragged: ClassVar[bool] = True
     on_host: ClassVar[tuple[str, ...]] = ("boxes", "labels", "counts", "truth", "truth_counts", "frames", "draws")
+
+    @staticmethod
+    def check_split(split: Split, name: str) -> None:
+        if not any(split.target(index).learnt.any() for index in range(len(split))):
+            raise DataError(
+                f"{name}: Expected at least one box that counts, but all are crowd, difficult or of no area; no score "
+                "would be defined"
+            )
 
     @staticmethod
     def misfit(target: Any, size: tuple[int, int]) -> str | None:

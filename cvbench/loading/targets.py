@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from cvbench.data.base import VOID
+from cvbench.data.base import VOID, Split
 from cvbench.loading.augment import Augmenter
 from cvbench.loading.batches import ClassificationBatch, SegmentationBatch
 from cvbench.loading.geometry import Geometry
@@ -27,6 +27,11 @@ class Targets(Protocol):
     resizes: ClassVar[tuple[str, ...]]
     ragged: ClassVar[bool]
     on_host: ClassVar[tuple[str, ...]]
+
+    @staticmethod
+    def check_split(split: Split, name: str) -> None:
+        """Raises DataError where nothing in a split that is to be scored could be: found before anything is trained."""
+        ...
 
     @staticmethod
     def misfit(target: Any, size: tuple[int, int]) -> str | None:
@@ -60,6 +65,10 @@ class Labels:
     on_host: ClassVar[tuple[str, ...]] = ("draws",)
 
     @staticmethod
+    def check_split(split: Split, name: str) -> None:
+        return None
+
+    @staticmethod
     def misfit(target: Any, size: tuple[int, int]) -> str | None:
         return None
 
@@ -85,6 +94,10 @@ class Masks:
     resizes: ClassVar[tuple[str, ...]] = ("stretch",)
     ragged: ClassVar[bool] = False
     on_host: ClassVar[tuple[str, ...]] = ("draws",)
+
+    @staticmethod
+    def check_split(split: Split, name: str) -> None:
+        return None
 
     @staticmethod
     def misfit(target: Any, size: tuple[int, int]) -> str | None:

@@ -61,7 +61,7 @@ class DetectionTask(Task):
     def evidence_of(self, batch: DetectionBatch) -> dict[str, Tensor]:
         # One image at a time: how a convolution rounds depends on how many images it is given, hence on the number of
         # processes; a class hardly ever shows that, but a box does.
-        found = [checked(self(image[None])[0]) for image in batch.images]
+        found = [checked(self(image[None])[0], self.info.num_classes) for image in batch.images]
         device = batch.images.device
         placed = [to_disk(one["boxes"].cpu(), frame) for one, frame in zip(found, batch.frames, strict=True)]
         return {
@@ -101,14 +101,15 @@ class DetectionTask(Task):
         recipe = self.recipe.model_copy(update={"input_size": self.info.input_size})
         size = (original.shape[0], original.shape[1])
         frame = torch.from_numpy(frame_of(size, evaluation_geometry(*size, recipe)))
-        found = checked(self(images)[0])
+        found = checked(self(images)[0], self.info.num_classes)
         boxes, names = to_disk(found["boxes"], frame).numpy(), [self.info.classes[i - 1] for i in found["labels"]]
         told = [
             {"label": name, "score": round(score, 6), "box_xywh": [round(value, 2) for value in box]}
             for name, score, box in zip(names, found["scores"].tolist(), boxes.tolist(), strict=True)
         ]
         threshold = getattr(self.model, "sure", SURE)
-        sure = min(DRAWN, int((found["scores"] >= threshold).sum()))
+        reach = int((found["scores"] >= threshold).sum())
+        sure = min(DRAWN, reach)
         shown = slice(sure or SHOWN_UNSURE)
         colours = self.info.colours or palette(self.info.num_classes)
         picture = scaled(original, LONGEST, smoothly=True)
@@ -119,17 +120,27 @@ class DetectionTask(Task):
         drawn = framed(picture, corners, written_names[shown], [colours[label] for label in labels])
         if truth is not None:
             drawn = beside(drawn, boxed(original, truth, self.info.classes, colours, LONGEST))
-        rule = f"{sure} of {len(told)} boxes, those with a score of {threshold:g} or more"
+        which = "those" if reach == sure else f"the surest of {reach}"
+        rule = f"{sure} of {len(told)} boxes, {which} with a score of {threshold:g} or more"
         unsure = f"no box reaches a score of {threshold:g}; the {len(labels)} surest"
         foot = written([rule if sure else unsure], drawn.width, 11)
         return Description({"boxes": told}, below(drawn, foot))
 
 
-def checked(found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """One image's detections, the surest `MOST` of them. Raises ValueError for a score or a box that is not finite."""
+def checked(found: dict[str, Tensor], num_classes: int) -> dict[str, Tensor]:
+    """One image's detections, the surest `MOST` of them.
+
+    Raises ValueError for a score or a box that is not finite, corners in the wrong order, a label outside 1..C.
+    """
     for name in ("scores", "boxes"):
         if not bool(torch.isfinite(found[name]).all()):
             raise ValueError(f"Expected finite {name}, but the model gave NaN or infinity: its weights are broken")
+    if bool((found["boxes"][:, 2:] < found["boxes"][:, :2]).any()):
+        raise ValueError("Expected boxes as left, top, right, bottom, but the model gave right < left or bottom < top")
+    labels = found["labels"]
+    if len(labels) and not 1 <= int(labels.min()) <= int(labels.max()) <= num_classes:
+        wrong = int(labels.min()) if int(labels.min()) < 1 else int(labels.max())
+        raise ValueError(f"Expected labels in 1..{num_classes}, 0 being background, but the model gave {wrong}")
     order = found["scores"].sort(descending=True, stable=True).indices[:MOST]
     return {name: found[name].detach()[order] for name in ("boxes", "labels", "scores")}
 

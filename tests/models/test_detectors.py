@@ -321,3 +321,16 @@ def test_mistakes_with_names_weights_and_sizes(make_info, name: str, options: di
 def test_ssdlite_has_no_other_backbone(make_info):
     with pytest.raises(ValueError, match="another architecture"):
         zoo.build(make_info(3, (320, 320)), "torchvision/ssdlite320_mobilenet_v3_large", weights_backbone="DEFAULT")
+
+
+@pytest.mark.parametrize("module", OURS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_boxes_are_float32_in_mixed_precision(make_info, module):
+    """bfloat16 has steps of 4 pixels beyond 512: boxes on that grid alone would be its rounding."""
+    torch.manual_seed(0)
+    model = module.build(make_info(3, (64, 768)), score_threshold=0.0)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        (found,) = model.eval()(torch.rand(1, 3, 64, 768))
+    assert found["boxes"].dtype == torch.float32
+    far = found["boxes"][found["boxes"] > 512]
+    assert len(far)
+    assert (far % 4 != 0).any()

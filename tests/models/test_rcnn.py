@@ -260,3 +260,17 @@ def test_examples_beyond_the_bound_are_a_sample_in_order() -> None:
     np.testing.assert_array_equal(doubled, 2.0 * numbers)
     # Uniform: the mean of 2,000 of 0..9,999 has a standard deviation of about 58.
     assert abs(numbers.mean() - (total - 1) / 2) < 4 * 58
+
+
+def test_a_class_without_things_keeps_no_negatives() -> None:
+    machine = Machine(np.zeros((0, 5), np.float32))
+    machine.see(np.ones((3000, 5), np.float32))
+    assert machine.negatives == []
+    assert machine.fit() is None
+
+
+@pytest.mark.parametrize("options", [{"regions_trained": 0}, {"pooled": 0}, {"crop_size": 32}])
+def test_options_that_would_train_nonsense(make_info, options) -> None:
+    (name,) = options
+    with pytest.raises(ValueError, match=f"Expected `{name}`"):
+        build(make_info, **options)

@@ -108,6 +108,21 @@ def test_a_model_that_says_nonsense_is_stopped(broken: float) -> None:
         task.evidence_of(batch)
 
 
+@pytest.mark.parametrize(
+    ("box", "label", "message"),
+    [
+        ([9.0, 0.0, 1.0, 1.0], 1, "Expected boxes as left, top, right, bottom"),
+        ([0.0, 0.0, 1.0, 1.0], 0, r"Expected labels in 1\.\.4, 0 being background, but the model gave 0"),
+        ([0.0, 0.0, 1.0, 1.0], 5, "but the model gave 5"),
+    ],
+)
+def test_a_model_of_another_contract_is_told_so(box: list[float], label: int, message: str) -> None:
+    task = task_of(Told(said([box], [label], [0.5])))
+    batch = batch_of([grey(*SIZE)], [Boxes.of([], [])], task.recipe)
+    with pytest.raises(ValueError, match=message):
+        task.evidence_of(batch)
+
+
 def test_the_losses_are_summed_and_labels_begin_at_one() -> None:
     model = Told()
     task = task_of(model)

@@ -7,12 +7,15 @@ from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from torchvision.models.detection.image_list import ImageList
 
 from cvbench.data.base import DatasetInfo
 from cvbench.models.normalise import Normalised
 
 MOST = 100  # detections an image: as COCO scores them
+# Whose outputs boxes are made from, as torchvision's detectors and ours call them.
+HEADS = ("head", "rpn.head", "roi_heads.box_predictor", "heads.box_predictor")
 
 Target = dict[str, Tensor]
 
@@ -47,6 +50,10 @@ class NormalisedDetector(Normalised):
         self.first_label = first_label
         if hasattr(network, "transform"):
             network.transform = PadOnly(divisor)
+        modules = dict(network.named_modules())
+        for path in HEADS:
+            if path in modules:
+                modules[path].register_forward_hook(_in_full)
 
     def forward(  # type: ignore[override]  # a detector returns losses or detections, no logits
         self, images: Tensor, targets: list[Target] | None = None
@@ -58,6 +65,13 @@ class NormalisedDetector(Normalised):
             shift = self.first_label - 1
             return self.network(given, [{**target, "labels": target["labels"] + shift} for target in targets])  # type: ignore[no-any-return]
         return [surest(found, 1 - self.first_label) for found in self.network(given)]
+
+
+def _in_full(_module: nn.Module, _given: Any, output: Any) -> Any:
+    """What autocast made of a head's output, as float32: torchvision makes boxes in its type, and bfloat16 has steps of
+    4 pixels beyond 512.
+    """
+    return tree_map(lambda value: value.float() if isinstance(value, Tensor) else value, output)
 
 
 class PadOnly(nn.Module):

@@ -55,7 +55,7 @@ class RegionPool(nn.Module):
 
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], sizes: Any) -> Tensor:
         (only,) = features.values()
-        pooled: Tensor = roi_pool(only.contiguous(), boxes, self.pooled, spatial_scale=1 / self.stride)
+        pooled: Tensor = roi_pool(only.float().contiguous(), boxes, self.pooled, 1 / self.stride)  # autocast has none
         return pooled
 
 
@@ -86,6 +86,9 @@ def build(
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
     from torchvision.models.detection.roi_heads import RoIHeads
 
+    for key, value in {"regions_trained": regions_trained, "pooled": pooled}.items():
+        if value < 1:
+            raise ValueError(f"Expected `{key}` of fast_rcnn to be at least 1, but got {value}")
     body = build_backbone(
         backbone, strides=(stride,), width=width, channels=info.channels, freeze=freeze, freeze_norm=freeze_norm
     )

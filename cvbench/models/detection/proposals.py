@@ -46,7 +46,8 @@ class Proposals:
 
     A mirrored image gets exactly the mirrored boxes, and from the same entry of the cache: of an image and its mirror
     image one is looked at, and the boxes are turned. Where nothing is found, the whole image is the one proposal.
-    Images moved or coloured by augmentation are new images, looked at again; flips are not.
+    Images moved or coloured by augmentation are new images, looked at again, and each leaves a small file in the cache;
+    flips do not. The black border of a fitted image (`resize: fit`) is proposed from, too.
 
     min_size: boxes with a side below this share of the image's longer side are left out; R-CNN's published code uses
     20 pixels of 500. Raises ValueError for a wrong number, and where a source lacks its package.

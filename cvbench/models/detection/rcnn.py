@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, box_iou
 
 from cvbench.data.base import DatasetInfo
-from cvbench.models.detection.detector import Target
+from cvbench.models.detection.detector import MOST, Target
 from cvbench.models.detection.proposal_detector import FittedDetector
 from cvbench.models.detection.proposals import Proposals, SourceName
 from cvbench.models.detection.rcnn_fit import (
@@ -106,10 +106,11 @@ class RCNN(nn.Module):
         if targets is not None:
             return self.losses(images, regions, targets)
         seen = self._features(images, regions)
-        return [
-            self._detect(places, Features(*parts))
-            for places, *parts in zip(regions, *(_split(part, regions) for part in seen), strict=True)
-        ]
+        with torch.autocast(images.device.type, enabled=False):  # in float32, as the machines were fitted
+            return [
+                self._detect(places, Features(*parts))
+                for places, *parts in zip(regions, *(_split(part.float(), regions) for part in seen), strict=True)
+            ]
 
     def losses(self, images: Tensor, regions: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """Cross-entropy over sampled regions, with the things themselves among them."""
@@ -135,7 +136,7 @@ class RCNN(nn.Module):
             likely = scores > self.score_threshold
         region, label = likely.nonzero(as_tuple=True)
         boxes, found = regions[region], scores[region, label]
-        kept = batched_nms(boxes, found, label, self.nms_threshold)
+        kept = batched_nms(boxes, found, label, self.nms_threshold)[:MOST]  # the surest come first
         region, label = region[kept], label[kept]
         boxes = boxes[kept]
         if self.fitted:
@@ -281,6 +282,11 @@ def build(
     """
     if crop_size <= 2 * CONTEXT:
         raise ValueError(f"Expected `crop_size` above {2 * CONTEXT}, twice the context, but got {crop_size}")
+    for key, value in {"regions_trained": regions_trained, "pooled": pooled}.items():
+        if value < 1:
+            raise ValueError(f"Expected `{key}` of rcnn to be at least 1, but got {value}")
+    if backbone == "torchvision/alexnet" and crop_size < 63:
+        raise ValueError(f"Expected `crop_size` of at least 63 for torchvision/alexnet, but got {crop_size}")
     features: AlexNetFeatures | BackboneFeatures
     if backbone == "torchvision/alexnet":
         if freeze or freeze_norm:

@@ -51,6 +51,8 @@ class Machine:
 
     def see(self, features: Floats) -> None:
         """Takes what is hard among the negatives (N, D) of one image; fits again when enough has come together."""
+        if not len(self.positives):  # never fitted, so that nothing would ever be forgotten
+            return
         if self.fitted is not None:
             features = features[scores(self.fitted, features) > HARD]
         if not len(features):
