@@ -26,12 +26,15 @@ class _Part(BaseModel):
 
 
 class Metric(_Part):
-    """A column. fraction: declared in unit %; lies in [0, 1] and is shown in percent."""
+    """A column. direction: which way is better; none: neither is.
+
+    unit: `%`, a value in [0, 1] shown in percent; `x100`, shown times 100, as papers do; empty, shown as it is.
+    """
 
     name: str
-    direction: Literal["max", "min"]
+    direction: Literal["max", "min", "none"]
     definition: str = ""
-    fraction: bool = True
+    unit: Literal["%", "x100", ""] = "%"
 
 
 class Score(_Part):

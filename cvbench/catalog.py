@@ -196,7 +196,7 @@ def _metrics() -> list[Entry]:
     for task in entries("tasks"):
         primary, table = metrics(task.name)
         for name, (direction, definition, _) in table.items():
-            better = "higher is better" if direction == "max" else "lower is better"
+            better = {"max": "higher is better", "min": "lower is better"}.get(direction, "neither way is better")
             mark = ", primary" if name == primary else ""
             found.append(Entry("metrics", name, None, "", f"{definition} ({better}{mark})", tasks=(task.name,)))
     return found

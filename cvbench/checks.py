@@ -74,6 +74,10 @@ def check_names(document: Document, file: Path) -> list[Problem]:
         if primary not in metrics:
             rule = f"unknown {task} metric {primary!r}{catalog.nearest(primary, metrics)}"
             problems.append(document.problem(("primary",), rule))
+        elif metrics[primary][0] == "none":
+            ranked = ", ".join(name for name, (direction, *_) in metrics.items() if direction != "none")
+            rule = f"nothing can be ranked by {primary!r}, of which neither more nor less is better; take {ranked}"
+            problems.append(document.problem(("primary",), rule))
     problems += _check_labels(document)
     seeds = data.get("seeds")
     if data.get("mode") == "evaluate" and isinstance(seeds, list) and len(seeds) > 1:

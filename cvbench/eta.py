@@ -81,6 +81,8 @@ def describe(event: Event, eta: float | None = None) -> str:
             return "kept" + (f" ({first_line})" if first_line else "")
         case "start":
             return "started"
+        case "finalise":
+            return "fitting what gradient descent does not"
         case "test":
             return "testing"
         case "note":

@@ -9,16 +9,15 @@ from __future__ import annotations
 import importlib
 import logging
 import math
-import random
-import time
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
@@ -31,6 +30,7 @@ from cvbench.data.base import DatasetInfo
 from cvbench.data.files import sha256
 from cvbench.devices import Accelerator, check_precision, pick_accelerator
 from cvbench.events import Event
+from cvbench.finalising import finalise, seed_everything
 from cvbench.loading.datamodule import DataModule
 from cvbench.logs import logged_to
 from cvbench.machine import Machine
@@ -129,13 +129,16 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     kind = task_class(spec.task)
     data = DataModule(dataset, recipe, machine, targets=kind.targets, ref=spec.dataset, seed=spec.seed,
                       batch_size=batch_size)  # fmt: skip
-    train, validate = spec.mode == "train", spec.mode == "train" and bool(dataset.splits.get("val"))
-    # Everything is opened before the first step: damaged data must not be found after an hour of training.
+    train = spec.mode == "train"
+    descend = train and any(parameter.requires_grad for parameter in model.parameters())  # else `finalise` is all
+    validate = descend and bool(dataset.splits.get("val"))
     use_cache: Callable[[Path | None], None] | None = getattr(model, "use_cache", None)
     if use_cache is not None:
         use_cache(machine.cache)
-    data.open({"test": False} | ({"train": True} if train else {}) | ({"val": False} if validate else {}))
-    if train and hasattr(model, "finalise"):
+    # Everything is opened before the first step: damaged data must not be found after an hour of training.
+    data.open({"test": False} | ({"train": True} if descend else {}) | ({"val": False} if validate else {}))
+    fitted_last = train and hasattr(model, "finalise")
+    if fitted_last:
         data.source("train")  # not augmented; reading it is no part of the fit's time
     for role in ("val", "test") if validate else ("test",):
         kind.targets.check_split(dataset.splits[role], f"{info.name}: split {role!r}")
@@ -145,17 +148,21 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     if train and recipe.class_weights != "none":
         task.balance_classes(dataset.splits["train"].class_counts(info.num_classes))
     best = _checkpoint(spec, folder) if validate else None
-    timing = Throughput(length.steps_per_epoch * min(recipe.batch_size, len(dataset.splits["train"])) if train else 0)
+    task.look_at(dataset.splits)
+    per_epoch = length.steps_per_epoch * min(recipe.batch_size, len(dataset.splits["train"])) if descend else 0
+    timing = Throughput(per_epoch)
     callbacks = [StepSeeds(spec.seed), ValidateLast(), Progress(spec, length.epochs, length.steps, tell), timing]
     callbacks += [best] if best is not None else []
     trainer = build_trainer(spec, machine, accelerator, folder, length, validate, callbacks)
     selected_epoch = None
-    if train:
+    if descend:
         trainer.fit(task, datamodule=data)
-        if best is not None:
-            state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-            task.load_state_dict(state["state_dict"])
-            selected_epoch = state["epoch"] + 1
+    if best is not None:
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        task.load_state_dict(state["state_dict"])
+        selected_epoch = state["epoch"] + 1
+    if fitted_last:
+        tell(Event("finalise", spec, length.epochs, length.epochs, 1.0))
         timing.finalise_seconds = finalise(task, data, accelerator, spec.seed)
     if machine.save_predictions:
         (folder / "predictions").mkdir(exist_ok=True)
@@ -166,35 +173,6 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
         return None
     on = (accelerator, threads)
     return conclude(Tested(spec, machine, folder, dataset, info, task, selected_epoch, timing, memory, *on, started_at))
-
-
-@dataclass(frozen=True)
-class Finalising:
-    """(images, targets) of the training split, as often as it is iterated: what a model's `finalise` learns from."""
-
-    task: Task
-    data: DataModule
-    device: torch.device
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, Any]]:
-        for batch in self.data.batches("train", self.device):
-            yield batch.images, self.task.model_targets(batch)
-
-
-def finalise(task: Task, data: DataModule, accelerator: Accelerator, seed: int) -> float | None:
-    """Lets the selected model fit what gradient descent does not; seconds it took, None where it has no such hook.
-
-    Of several processes each fits the whole, from the same samples and random numbers, and gets the same.
-    """
-    fit: Callable[[Finalising, torch.Generator], None] | None = getattr(task.model, "finalise", None)
-    if fit is None:
-        return None
-    began = time.perf_counter()
-    device = torch.device(accelerator)
-    seed_everything(derived_seed(seed, "finalise"))
-    task.to(device).eval()
-    fit(Finalising(task, data, device), torch.Generator().manual_seed(derived_seed(seed, "finalise")))
-    return time.perf_counter() - began
 
 
 def build_trainer(
@@ -234,13 +212,6 @@ def build_trainer(
     )
 
 
-def seed_everything(seed: int) -> None:
-    """Python's, numpy's and torch's generators; Lightning's own version also writes environment variables and logs."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
 def _checkpoint(spec: RunSpec, folder: Path) -> ModelCheckpoint:
     _, metrics = catalog.metrics(spec.task)
     return ModelCheckpoint(
@@ -258,7 +229,6 @@ def _checkpoint(spec: RunSpec, folder: Path) -> ModelCheckpoint:
 def main(job: Path) -> None:
     """One process of a distributed run. JOB.json: {spec, machine, folder}; rank 0 prints events as `@event JSON`."""
     import json
-    import os
 
     given = json.loads(job.read_text(encoding="utf-8"))
     _end_without(given.get("launcher"))
@@ -282,11 +252,16 @@ def main(job: Path) -> None:
             Path(given["folder"]) / f"failure-rank{os.environ.get('RANK', '0')}.json", told.model_dump_json()
         )
         raise
+    # What there is to say is on disk. Taking Python and libtorch down in order is left out: once in some hundred runs
+    # that met a thread of the process group's still alive, and the process ended by SIGABRT, its run counted as killed.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _end_without(launcher: int | None, every_seconds: float = 1.0) -> None:
     """Ends this process when torchrun, or the executor that started it, is gone: the folder may soon be another's."""
-    import os
     import threading
     import time
 
@@ -309,6 +284,4 @@ def _end_without(launcher: int | None, every_seconds: float = 1.0) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
     main(Path(sys.argv[1]))

@@ -148,7 +148,7 @@ def _metrics(members: list[Group]) -> tuple[Metric, ...]:
                 name=name,
                 direction=directions.get(name, direction),
                 definition=definition,
-                fraction=unit == "%",
+                unit=unit if unit in ("%", "x100") else "",
             )
         )
     return tuple(found)

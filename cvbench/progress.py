@@ -88,7 +88,7 @@ def _live(total: int, console: Console) -> Iterator[OnEvent]:
             run_id = event.run.run_id
             if event.kind == "start":
                 active[run_id] = bars.add_task(escape(event.run.name), total=1.0, state="")
-            elif event.kind in ("step", "epoch", "test") and run_id in active:
+            elif event.kind in ("step", "epoch", "finalise", "test") and run_id in active:
                 text = describe(event, clock.run_eta(event.run))
                 bars.update(active[run_id], completed=event.fraction, state=escape(text))
             elif event.kind in ("done", "failed", "skipped") and run_id in active:

@@ -64,7 +64,10 @@ class Execution(_Part):
 
 
 class DatasetFacts(_Part):
-    """The `DatasetInfo` of the run: what the board shows of the data, and what rebuilding the model needs."""
+    """The `DatasetInfo` of the run: what the board shows of the data, and what rebuilding the model needs.
+
+    A vocabulary, which may have ten thousand words, is a file of its own beside the record.
+    """
 
     protocol: dict[str, Any]
     revision: str
@@ -78,7 +81,6 @@ class DatasetFacts(_Part):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     input_size: tuple[int, int] | None = None
-    vocabulary: tuple[str, ...] | None = None
 
 
 class Record(_Part):

@@ -19,10 +19,11 @@ from cvbench.callbacks import Throughput
 from cvbench.data.base import Dataset, DatasetInfo
 from cvbench.devices import Accelerator, device_name
 from cvbench.environment import environment
+from cvbench.language.vocabulary import VOCABULARY_FILE, to_text
 from cvbench.machine import Machine
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.pictures import as_input, draw_samples
-from cvbench.record import Costs, DatasetFacts, Execution, Record, Selection, write_record
+from cvbench.record import Costs, DatasetFacts, Execution, Record, Selection, write_atomically, write_record
 from cvbench.spec import RunSpec
 from cvbench.tasks.base import Task
 
@@ -59,6 +60,8 @@ def conclude(run: Tested) -> Record:
         raise RuntimeError(f"{len(scored)} of {len(ids)} test samples were scored; every one must be, exactly once")
     evidence, truth = task.split_evidence(task.tested, ids)
     scores, per_class = task.scores.score(evidence, truth), task.scores.per_class(evidence, truth)
+    at_test: Callable[..., dict[str, float]] | None = getattr(task.scores, "at_test", None)
+    scores |= at_test(evidence, truth) if at_test is not None else {}
     if spec.primary not in scores:
         raise ValueError(
             f"{run.info.name}: split 'test': Expected something that the primary metric {spec.primary} is defined by, "
@@ -79,7 +82,7 @@ def conclude(run: Tested) -> Record:
         absent_classes=tuple(sorted({n for v in per_class.values() for n, value in v.items() if value is None})),
         costs=_costs(run, len(ids)),
         samples={"test": len(ids)},
-        selection=_selection(spec, chosen),
+        selection=_selection(run, chosen),
         execution=Execution(
             accelerator=run.accelerator,
             devices=run.machine.devices,
@@ -94,6 +97,8 @@ def conclude(run: Tested) -> Record:
     )
     save_arrays(run.folder / "evidence.npz", evidence)
     save_arrays(run.folder / "truth.npz", truth)
+    if run.info.vocabulary is not None:
+        write_atomically(run.folder / VOCABULARY_FILE, to_text(run.info.vocabulary))
     _write_curves(run.folder / "curves.csv", task.curves)
     confusion = getattr(task.scores, "confusion", None)
     if confusion is not None:
@@ -106,15 +111,25 @@ def conclude(run: Tested) -> Record:
     return record
 
 
-def _selection(spec: RunSpec, chosen: dict[str, float]) -> Selection:
+def _selection(run: Tested, chosen: dict[str, float]) -> Selection:
     """Which checkpoint was tested, from its row of the curves; an empty row: none was selected."""
+    spec = run.spec
     if spec.mode == "evaluate":
         return Selection(rule="the given weights")
+    if not run.timing.images:
+        return Selection(rule="nothing to select: the model is not trained by gradient descent")
     if not chosen:
         return Selection(rule="last epoch (the data set has no val split)", epoch=spec.recipe.epochs)
     key, (_, metrics) = f"val/{spec.primary}", catalog.metrics(spec.task)
     word = {"max": "highest", "min": "lowest"}[metrics[spec.primary][0]]
-    return Selection(rule=f"{word} {key}", epoch=int(chosen["epoch"]), step=int(chosen["step"]), value=chosen[key])
+    epoch, step = int(chosen["epoch"]), int(chosen["step"])
+    return Selection(rule=f"{word} {key}{_validated(run)}", epoch=epoch, step=step, value=chosen[key])
+
+
+def _validated(run: Tested) -> str:
+    """In words, where the selection looked at a part of val only."""
+    most, size = run.task.targets.most_validated, len(run.dataset.splits["val"])
+    return "" if most is None or size <= most else f" on a fixed sample of {most:,} of {size:,}"
 
 
 def _costs(run: Tested, tested: int) -> Costs:
@@ -131,7 +146,7 @@ def _costs(run: Tested, tested: int) -> Costs:
     task.to("cpu")
     return Costs(
         parameters=costs.parameters(task.model),
-        macs=costs.macs(task.model, image),
+        macs=costs.macs(task.predictor(), image),
         train_seconds=timing.train_seconds + (timing.finalise_seconds or 0.0) or None,
         finalise_seconds=timing.finalise_seconds,
         train_images_per_second=timing.images / timing.train_seconds if timing.train_seconds else None,

@@ -9,6 +9,7 @@ from torch import nn
 
 from cvbench.data.base import DatasetInfo
 from cvbench.harness import build_model, task_class
+from cvbench.language.vocabulary import VOCABULARY_FILE, from_text
 from cvbench.models.weights import load_weights
 from cvbench.record import Record, read_record
 from cvbench.spec import ModelRef
@@ -30,7 +31,9 @@ def load_task(folder: Path | str) -> tuple[Task, Record]:
         raise ValueError(f"{folder}: Expected the folder of a finished run (with record.json), but it is none{near}")
     record = read_record(folder / "record.json")
     facts = {name: getattr(record.dataset, name) for name in type(record.dataset).model_fields}
-    info = DatasetInfo(name=record.spec.dataset.name, task=record.spec.task, **facts)
+    words = folder / VOCABULARY_FILE
+    vocabulary = from_text(words.read_text(encoding="utf-8")) if words.is_file() else None
+    info = DatasetInfo(name=record.spec.dataset.name, task=record.spec.task, vocabulary=vocabulary, **facts)
     model, _ = build_model(without_weights(record.spec.model), info, record.spec.task, strict_weights=True)
     load_weights(model, folder / "model.pt", strict=True)
     task = task_class(record.spec.task)(model, info, record.spec.recipe, total_steps=1)

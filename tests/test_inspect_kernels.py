@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from cvbench.cli import main
-from cvbench.inspection import shading
+from cvbench.data import shading
 from cvbench.inspection.kernel_sheet import applied, draw_kernels
 from cvbench.inspection.kernels import KERNELS, correlate, find_kernel
 

@@ -163,11 +163,11 @@ def test_percent_is_for_the_metrics_that_are_declared_so():
     others = {"top5": 1.0, "macro_top1": 0.9, "nll": 0.3, "ece": 0.01}
     runs = plan(seeds=(0,))
     board = rank(suite(), runs, [record(runs[0], 0.9, others=others)]).boards[0]
-    shown = {metric.name: metric.fraction for metric in board.metrics}
-    assert shown == {"top1": True, "top5": True, "macro_top1": True, "nll": False, "ece": True}
+    shown = {metric.name: metric.unit for metric in board.metrics}
+    assert shown == {"top1": "%", "top5": "%", "macro_top1": "%", "nll": "", "ece": "%"}
     # 0.5 metres are not 50 %: nobody declared that this is a fraction
     run = spec("a", task="depth", primary="rmse")
-    assert not rank(suite(), [run], [record(run, 0.5)]).boards[0].primary.fraction
+    assert rank(suite(), [run], [record(run, 0.5)]).boards[0].primary.unit == ""
 
 
 def test_the_words_of_a_definition_do_not_decide_what_is_percent(monkeypatch):
@@ -175,4 +175,4 @@ def test_the_words_of_a_definition_do_not_decide_what_is_percent(monkeypatch):
     monkeypatch.setattr("cvbench.catalog.metrics", lambda task: ("top1", table))
     runs = plan(seeds=(0,))
     board = rank(suite(), runs, [record(runs[0], 0.9, others={"bits": 0.7})]).boards[0]
-    assert [(metric.name, metric.fraction) for metric in board.metrics] == [("top1", True), ("bits", False)]
+    assert [(metric.name, metric.unit) for metric in board.metrics] == [("top1", "%"), ("bits", "")]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cvbench.data.base import Sample, Split
 
 
 def hashed(ids: Sequence[str], share: float, salt: str = "", groups: Sequence[str] | None = None) -> NDArray[np.bool_]:
@@ -38,6 +41,21 @@ def hashed(ids: Sequence[str], share: float, salt: str = "", groups: Sequence[st
     limit = int(share * 2**64)  # exact: scaling a float by a power of two does not round
     names = ids if groups is None else groups
     return np.fromiter((_position(salt + name) < limit for name in names), dtype=np.bool_, count=len(names))
+
+
+class FixedSample(Split):
+    """At most `most` samples of a split, always the same: those whose ids hash lowest, in the split's order."""
+
+    def __init__(self, split: Split, most: int) -> None:
+        lowest = sorted(range(len(split)), key=lambda index: _position("sample/" + split.ids[index]))[:most]
+        self.split, self.rows = split, sorted(lowest)
+        self.ids = [split.ids[row] for row in self.rows]
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.split[self.rows[index]]
+
+    def target(self, index: int) -> Any:
+        return self.split.target(self.rows[index])
 
 
 def _position(name: str) -> int:

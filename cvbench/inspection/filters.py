@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cvbench.data.base import DatasetInfo
 from cvbench.data.drawing import below, scaled, sheet, written
 from cvbench.inspection.layers import Use, strongest, watched
-from cvbench.inspection.shading import about_zero
+from cvbench.data.shading import about_zero
 from cvbench.models.normalise import Normalised
 from cvbench.trained import load_task
 

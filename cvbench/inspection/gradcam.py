@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from cvbench.data.drawing import below, scaled, sheet, written
 from cvbench.inspection.layers import Call, Use, open_subject, trace, watched
-from cvbench.inspection.shading import heat, overlaid
+from cvbench.data.shading import heat, overlaid
 
 _SIDE = 420  # pixels of a picture
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cvbench.data.drawing import below, scaled, sheet, written
 from cvbench.inspection.layers import Call, Use, open_subject, strongest, trace, watched
-from cvbench.inspection.shading import between
+from cvbench.data.shading import between
 
 _SIDE = 128  # pixels of a map's picture
 RULE = (

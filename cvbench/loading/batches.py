@@ -60,4 +60,16 @@ class DetectionBatch(NamedTuple):
     draws: Tensor
 
 
-Batch = ClassificationBatch | SegmentationBatch | DetectionBatch
+class CaptioningBatch(NamedTuple):
+    """B images and what people wrote of them.
+
+    images: as in `ClassificationBatch`. All but images and index stay on the host.
+    text: uint8 (T,), the captions as `caption_text.written` has them, image after image. text_bytes: int64 (B,), the
+    bytes of each image. index, draws: as above.
+    """
+
+    images: Tensor
+    text: Tensor
+    text_bytes: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides the method of tuples, which nobody calls on a batch
+    draws: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from cvbench.data.boxes import Boxes
 from cvbench.loading.augment import Augmenter
 from cvbench.loading.batches import DetectionBatch
 from cvbench.loading.geometry import Geometry
+from cvbench.loading.targets import Targets
 
 # A prepared target is float64 (1 + N, 8): what became of the image, then a row for each of its boxes.
 #: size of the image on disk; the box of it that was taken; the size that this box has in the input
@@ -28,12 +29,12 @@ VISIBLE = 0.25
 NARROWEST = 1.0
 
 
-class BoxRows:
+class BoxRows(Targets):
     """Any number of boxes an image."""
 
-    resizes: ClassVar[tuple[str, ...]] = ("stretch", "fit")
-    ragged: ClassVar[bool] = True
-    on_host: ClassVar[tuple[str, ...]] = ("boxes", "labels", "counts", "truth", "truth_counts", "frames", "draws")
+    resizes = ("stretch", "fit")
+    ragged = True
+    on_host = ("boxes", "labels", "counts", "truth", "truth_counts", "frames", "draws")
 
     @staticmethod
     def check_split(split: Split, name: str) -> None:

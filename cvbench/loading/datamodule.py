@@ -12,6 +12,7 @@ import lightning as L
 import torch
 
 from cvbench.data.base import DataError, Dataset
+from cvbench.data.split import FixedSample
 from cvbench.loading.augment import Augmenter, to_float
 from cvbench.loading.loader import Loader, Source
 from cvbench.loading.sources import open_source
@@ -46,6 +47,9 @@ class DataModule(L.LightningDataModule):
                 "that is scored"
             )
         self.dataset, self.recipe, self.machine, self.targets = dataset, recipe, machine, targets
+        self.splits = dict(dataset.splits)
+        if targets.most_validated is not None and "val" in self.splits:
+            self.splits["val"] = FixedSample(self.splits["val"], targets.most_validated)
         self.ref, self.seed, self.batch_size = ref, seed, batch_size
         #: batches of a training epoch; None: all that are whole
         self.steps_per_epoch: int | None = None
@@ -55,7 +59,7 @@ class DataModule(L.LightningDataModule):
         """The opened source of a role; opening may decode and cache the whole split."""
         key = f"{role}/{training}"
         if key not in self._sources:
-            split = self.dataset.splits.get(role)
+            split = self.splits.get(role)
             if split is None or len(split) == 0:
                 rule = "Expected at least one sample, but got none"
                 raise DataError(
@@ -69,7 +73,7 @@ class DataModule(L.LightningDataModule):
                 training=training,
                 cache=self.machine.cache,
                 cache_limit_bytes=self.machine.cache_limit_bytes,
-                key=(role, self.ref.name, self.ref.options, _version(self.ref)),
+                key=(role, len(split), self.ref.name, self.ref.options, _version(self.ref)),
             )
         return self._sources[key]
 

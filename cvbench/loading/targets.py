@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,60 +18,53 @@ from cvbench.loading.batches import ClassificationBatch, SegmentationBatch
 from cvbench.loading.geometry import Geometry
 
 
-class Targets(Protocol):
-    """A kind of target.
+class Targets(ABC):
+    """A kind of target. Never made: its functions know no state, and `type[Targets]` is what is passed on.
 
     resizes: the values of `recipe.resize` that leave in the picture all that is scored. ragged: prepared targets have
     as many rows as there are things in the image. on_host: fields of the batch that are never moved to the device.
+    most_validated: samples of val that a selection looks at, a fixed choice of them; None: all.
     """
 
     resizes: ClassVar[tuple[str, ...]]
-    ragged: ClassVar[bool]
-    on_host: ClassVar[tuple[str, ...]]
+    ragged: ClassVar[bool] = False
+    on_host: ClassVar[tuple[str, ...]] = ("draws",)
+    most_validated: ClassVar[int | None] = None
 
     @staticmethod
     def check_split(split: Split, name: str) -> None:
         """Raises DataError where nothing in a split that is to be scored could be: found before anything is trained."""
-        ...
+        return
 
     @staticmethod
     def misfit(target: Any, size: tuple[int, int]) -> str | None:
         """What is wrong with the target of an image of `size` (H, W), "Expected X, but got Y"; None if nothing is."""
-        ...
+        return None
 
     @staticmethod
+    @abstractmethod
     def prepare(target: Any, size: tuple[int, int], geometry: Geometry, *, training: bool) -> NDArray[Any]:
         """One sample's target as an array, brought to the input size where training needs that.
 
         size: (H, W) of the image on disk, from which `geometry` took its box.
         """
-        ...
 
     @staticmethod
+    @abstractmethod
     def batch(images: Tensor, targets: Sequence[NDArray[Any]] | NDArray[Any], index: Tensor, draws: Tensor) -> Any:
         """The task's batch from stacked images and the prepared targets."""
-        ...
 
     @staticmethod
     def augment(batch: Any, augmenter: Augmenter) -> Any:
-        """The batch with its images (and what must move with them) augmented on their device."""
-        ...
+        """The batch augmented on its device: its images, and what must move with them."""
+        images, _ = augmenter(batch.images, None, batch.draws)
+        return batch._replace(images=images)
 
 
-class Labels:
+class Labels(Targets):
     """A class index an image."""
 
-    resizes: ClassVar[tuple[str, ...]] = ("stretch", "crop", "fit")
-    ragged: ClassVar[bool] = False
-    on_host: ClassVar[tuple[str, ...]] = ("draws",)
-
-    @staticmethod
-    def check_split(split: Split, name: str) -> None:
-        return None
-
-    @staticmethod
-    def misfit(target: Any, size: tuple[int, int]) -> str | None:
-        return None
+    resizes = ("stretch", "crop", "fit")
 
     @staticmethod
     def prepare(target: Any, size: tuple[int, int], geometry: Geometry, *, training: bool) -> NDArray[np.int64]:
@@ -82,22 +76,11 @@ class Labels:
     ) -> ClassificationBatch:
         return ClassificationBatch(images, torch.from_numpy(np.asarray(targets, dtype=np.int64)), index, draws)
 
-    @staticmethod
-    def augment(batch: ClassificationBatch, augmenter: Augmenter) -> ClassificationBatch:
-        images, _ = augmenter(batch.images, None, batch.draws)
-        return batch._replace(images=images)
 
-
-class Masks:
+class Masks(Targets):
     """A class index a pixel; evaluation keeps the scoring size, training the input size."""
 
-    resizes: ClassVar[tuple[str, ...]] = ("stretch",)
-    ragged: ClassVar[bool] = False
-    on_host: ClassVar[tuple[str, ...]] = ("draws",)
-
-    @staticmethod
-    def check_split(split: Split, name: str) -> None:
-        return None
+    resizes = ("stretch",)
 
     @staticmethod
     def misfit(target: Any, size: tuple[int, int]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from cvbench.board import Board, Leaderboard, Row
 from cvbench.page import text
 
-ARROWS = {"max": "↑", "min": "↓"}
+ARROWS = {"max": "↑", "min": "↓", "none": ""}
 # (field, column head, how it reads, importance: the least important go first where the place is narrow)
 _COSTS: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
     ("parameters", "params", text.count, 70),
@@ -82,10 +82,9 @@ def _metric(board: Board, index: int) -> Column:
     for row in board.rows:
         score = row.scores.get(metric.name)
         mean, sd = (score.mean, score.sd) if score else (None, None)
-        cells.append(text.spread(mean, sd, fraction=metric.fraction))
-    unit = " %" if metric.fraction else ""
+        cells.append(text.spread(mean, sd, hundredfold=bool(metric.unit)))
     return Column(
-        f"{metric.name}{unit} {ARROWS[metric.direction]}",
+        " ".join(filter(None, (metric.name, metric.unit, ARROWS[metric.direction]))),
         tuple(cells),
         importance=(100, 39, 38)[index] if index < 3 else 30 - index,
     )

@@ -22,13 +22,13 @@ def percent(value: float | None) -> str:
 
 
 def plain(value: float | None) -> str:
-    """A metric that is no fraction."""
+    """A metric that is shown as it is."""
     return NOTHING if value is None else f"{value:.3f}"
 
 
-def spread(mean: float | None, sd: float | None, *, fraction: bool) -> str:
+def spread(mean: float | None, sd: float | None, *, hundredfold: bool) -> str:
     """`55.62 ± 0.41`, or the mean alone where one seed gives no sd."""
-    show = percent if fraction else plain
+    show = percent if hundredfold else plain
     return show(mean) if mean is None or sd is None else f"{show(mean)} ± {show(sd)}"
 
 

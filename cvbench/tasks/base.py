@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from cvbench.data.base import DatasetInfo
+from cvbench.data.base import DatasetInfo, Split
 from cvbench.loading.targets import Targets
 from cvbench.models.outputs import WithAuxiliary
 from cvbench.spec import Recipe
@@ -43,7 +43,8 @@ class Description(NamedTuple):
 class Scores(Protocol):
     """A module of `cvbench.metrics`: one implementation of scoring for validation, test, files and statistics.
 
-    Where a confusion matrix means something, it also has `confusion(evidence, truth)`, int64 (C, C+1).
+    Where a confusion matrix means something, it also has `confusion(evidence, truth)`, int64 (C, C+1); where some
+    scores take too long for every validation, `at_test(evidence, truth)`, which gives these.
     """
 
     METRICS: dict[str, tuple[str, str, str]]
@@ -86,6 +87,17 @@ class Task(L.LightningModule):
     def evidence_of(self, batch: Any) -> dict[str, Tensor]:
         """What the model says of each sample of a batch, and what is true of it, as `Evidence.update` takes it."""
         raise NotImplementedError
+
+    def test_evidence_of(self, batch: Any) -> dict[str, Tensor]:
+        """The same for the test, where that may take longer than a validation."""
+        return self.evidence_of(batch)
+
+    def look_at(self, splits: Mapping[str, Split]) -> None:
+        """Sees the splits before anything is trained. Nothing by default: steps get all that they need."""
+
+    def predictor(self) -> nn.Module:
+        """A module that takes images (B, C, H, W) in [0, 1] and computes what the test does: its work is counted."""
+        return self.model
 
     def model_targets(self, batch: Any) -> Any:
         """The batch's targets on its images' device, as a model's `finalise` gets them beside the images."""
@@ -195,7 +207,7 @@ class Task(L.LightningModule):
     def test_step(self, batch: Any, batch_index: int) -> None:
         if self.predictions is not None:
             self.save_predictions(batch, self.predictions)
-        self.test_evidence.update(batch.index, self.evidence_of(batch))
+        self.test_evidence.update(batch.index, self.test_evidence_of(batch))
 
     def on_test_epoch_end(self) -> None:
         self.tested = self.test_evidence.compute()

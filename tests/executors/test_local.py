@@ -132,7 +132,7 @@ def test_evaluation_on_two_processes_equals_one(tmp_path: Path, task: str, model
     store = Store(tmp_path / "runs")
     (trained,) = suite(tmp_path, task=task, datasets=[streets], models=[model], recipe=RECIPE | {"batch_size": 4})
     # Trained on two processes, too: one writer, one whole record.
-    assert len(execute([trained], store, machine(tmp_path, devices=2)).done) == 1
+    assert execute([trained], store, machine(tmp_path, devices=2)).failed == []
     weights = str(store.folder(trained) / "model.pt")
     (spec,) = suite(
         tmp_path,
@@ -155,6 +155,24 @@ def test_evaluation_on_two_processes_equals_one(tmp_path: Path, task: str, model
     for name in ("ids", *arrays.split()):
         with np.load(one.folder(spec) / "evidence.npz") as a, np.load(two.folder(spec) / "evidence.npz") as b:
             assert np.array_equal(a[name], b[name])
+
+
+def test_a_process_that_breaks_down_after_its_run_is_written_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As once in some hundred runs, when a thread of libtorch outlived what it needed: SIGABRT at the very end."""
+    (tmp_path / "breaking.py").write_text(
+        "import atexit, os\n"
+        "from cvbench.models.classification.linear import build as linear\n"
+        "def build(info):\n"
+        "    atexit.register(os.abort)\n"
+        "    return linear(info)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    (spec,) = suite(tmp_path, models=["breaking:build"])
+    outcomes = execute([spec], Store(tmp_path / "runs"), machine(tmp_path, devices=2))
+    assert outcomes.failed == []
 
 
 def test_a_distributed_run_that_fails_says_why(tmp_path: Path) -> None:

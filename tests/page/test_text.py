@@ -35,10 +35,10 @@ def test_sizes(number, shown):
 
 
 def test_percent_only_for_fractions_and_no_sd_from_one_seed():
-    assert text.spread(0.5562, 0.00414, fraction=True) == "55.62 ± 0.41"
-    assert text.spread(0.5562, None, fraction=True) == "55.62"
-    assert text.spread(0.2014, 0.01, fraction=False) == "0.201 ± 0.010"
-    assert text.spread(None, None, fraction=True) == "–"
+    assert text.spread(0.5562, 0.00414, hundredfold=True) == "55.62 ± 0.41"
+    assert text.spread(0.5562, None, hundredfold=True) == "55.62"
+    assert text.spread(0.2014, 0.01, hundredfold=False) == "0.201 ± 0.010"
+    assert text.spread(None, None, hundredfold=True) == "–"
 
 
 def test_settings_in_words():
