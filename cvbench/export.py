@@ -8,11 +8,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
-from numpy.typing import NDArray
-
+from cvbench.arrays import load_arrays
 from cvbench.record import Record, read_record, write_atomically
 from cvbench.store import truth_name
 
@@ -35,7 +32,7 @@ def export(folder: Path | str, out: Path | str) -> list[Path]:
     if export_files is None:
         rule = "Expected a run of a task whose evidence has a file format of its own, such as detection"
         raise ValueError(f"{folder}: {rule}, but got {record.spec.task}; its evidence.npz opens with numpy.load")
-    evidence, truth = _arrays(folder / "evidence.npz"), _arrays(_truth_file(folder, record))
+    evidence, truth = load_arrays(folder / "evidence.npz"), load_arrays(_truth_file(folder, record))
     contents = export_files(evidence, truth, record.dataset.protocol)
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
@@ -57,12 +54,3 @@ def _truth_file(folder: Path, record: Record) -> Path:
     if own.is_file():
         return own
     return folder.resolve().parents[1] / truth_name(record)
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        # opened here, because numpy leaves the file of a broken archive open
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path}: Expected arrays that the run has left, but reading them gave: {error}") from None

@@ -146,7 +146,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     data.steps_per_epoch = length.steps_per_epoch
     task = kind(model, info, recipe, length.steps)
     if train and recipe.class_weights != "none":
-        task.balance_classes(dataset.splits["train"].class_counts(info.num_classes))
+        task.balance_classes(dataset.splits["train"])
     best = _checkpoint(spec, folder) if validate else None
     task.look_at(dataset.splits)
     per_epoch = length.steps_per_epoch * min(recipe.batch_size, len(dataset.splits["train"])) if descend else 0

@@ -12,7 +12,7 @@ from typing import Any
 from cvbench import catalog
 from cvbench.data.base import Dataset
 from cvbench.data.files import image_header
-from cvbench.own_data import classification, detection, segmentation
+from cvbench.own_data import captioning, classification, detection, segmentation
 from cvbench.own_data.base import OwnData, images_below
 
 #: the tasks that take somebody's own images
@@ -20,6 +20,7 @@ OWN_DATA: dict[str, OwnData] = {
     "classification": classification.OWN,
     "segmentation": segmentation.OWN,
     "detection": detection.OWN,
+    "captioning": captioning.OWN,
 }
 
 
@@ -36,7 +37,7 @@ class Found:
 
 
 def look(task: str, images: Path) -> Found:
-    """Detects how `images` is laid out: class folders, lists, images beside masks or with boxes.
+    """Detects how `images` is laid out: class folders, lists, images beside masks, with boxes or captions.
 
     Raises ValueError (DataError) that says what was expected where the folder is no dataset of this task.
     """
@@ -68,6 +69,7 @@ def compose(task: str, found: Found, out: Path) -> str:
     others = ", ".join(name for name in metrics if name != primary)
     splits = ", ".join(f"{role} {count}" for role, count in found.splits.items())
     names = ", ".join(found.classes[:8]) + (", …" if len(found.classes) > 8 else "")
+    classes = f", {len(found.classes)} classes: {names}" if names else ""
     height, width = found.size
     own = OWN_DATA[task]
     lines = [
@@ -76,7 +78,7 @@ def compose(task: str, found: Found, out: Path) -> str:
         f"#   cvbench plan {out}     what would run",
         f"#   cvbench run {out}      train, evaluate, and show the leaderboard",
         "#",
-        f"# Found: {sum(found.splits.values())} images ({splits}), {len(found.classes)} classes: {names}",
+        f"# Found: {sum(found.splits.values())} images ({splits}){classes}",
         *(f"# {remark}" for remark in found.remarks),
         "",
         f"task: {task}",

@@ -12,15 +12,13 @@ from torch import Tensor
 
 from cvbench.data.base import Split
 from cvbench.data.drawing import below, sheet, written
-from cvbench.loading.geometry import evaluation_geometry, resize
+from cvbench.loading.geometry import resize
 from cvbench.tasks.base import Description, Task
 
 
 def as_input(task: Task, image: NDArray[np.uint8]) -> Tensor:
     """A uint8 (H, W, C) image of any size as the model gets it: float32 (1, C, h, w) in [0, 1]."""
-    recipe = task.recipe.model_copy(update={"input_size": task.info.input_size})
-    height, width = image.shape[:2]
-    small = resize(image, evaluation_geometry(height, width, recipe))
+    small = resize(image, task.geometry(*image.shape[:2]))
     return torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().div(255)
 
 

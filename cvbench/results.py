@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cvbench import catalog, costs
+from cvbench.arrays import save_arrays
 from cvbench.callbacks import Throughput
 from cvbench.data.base import Dataset, DatasetInfo
 from cvbench.devices import Accelerator, device_name
@@ -26,8 +25,6 @@ from cvbench.pictures import as_input, draw_samples
 from cvbench.record import Costs, DatasetFacts, Execution, Record, Selection, write_atomically, write_record
 from cvbench.spec import RunSpec
 from cvbench.tasks.base import Task
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -156,16 +153,6 @@ def _costs(run: Tested, tested: int) -> Costs:
         latency_p95_seconds=p95,
         peak_memory_bytes=peak,
     )
-
-
-def save_arrays(path: Path, arrays: Arrays) -> None:
-    """Writes an .npz that `numpy.load(allow_pickle=False)` reads, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
-    try:
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_curves(path: Path, rows: list[dict[str, float]]) -> None:

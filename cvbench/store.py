@@ -212,7 +212,8 @@ def load_dataset(task: str, ref: DatasetRef, data_root: Path) -> Dataset:
     """Builds a dataset as a run names it; lists files, reads no pixels, needs no torch. Raises DataError."""
     entry = catalog.find("datasets", ref.name, task)
     given = {"task": task} if entry.takes_task else {}
-    return entry.build()(data_root, **given, **_as_arguments(ref.options))  # type: ignore[no-any-return]
+    # Absolute: datasets name files below their own folder, and a relative one could be taken for a folder in it.
+    return entry.build()(data_root.absolute(), **given, **_as_arguments(ref.options))  # type: ignore[no-any-return]
 
 
 def _as_arguments(options: dict[str, object]) -> dict[str, object]:

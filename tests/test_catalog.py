@@ -16,12 +16,13 @@ from cvbench.entry import Entry
 from cvbench.shipped import benchmark_files, benchmark_folders
 
 WRITTEN_HERE = {
-    "tasks": {"classification", "detection", "segmentation"},
-    "datasets": {"camvid", "cifar10", "cifar100", "cityscapes", "coco", "digits", "fashion_mnist", "folder",
-                 "folder_coco", "folder_masks", "folder_yolo", "imagenet", "mnist", "places365", "streets", "voc",
-                 "voc_seg", "wider_face", "x_or_not"},
-    "models": {"fast_rcnn", "faster_rcnn", "fcn", "fcos", "hog_linear", "lenet", "linear", "mlp", "rcnn",
-               "resnet_cifar", "retinanet", "segnet", "ssd", "unet", "zfnet"},
+    "tasks": {"captioning", "classification", "detection", "segmentation"},
+    "datasets": {"camvid", "cifar10", "cifar100", "cityscapes", "coco", "coco_captions", "digits", "fashion_mnist",
+                 "flickr30k", "flickr8k", "folder", "folder_captions", "folder_coco", "folder_masks", "folder_yolo",
+                 "imagenet", "mnist", "places365", "streets", "voc", "voc_seg", "wider_face", "x_or_not"},
+    "models": {"fast_rcnn", "faster_rcnn", "fcn", "fcos", "hog_linear", "lenet", "linear", "mlp", "prior",
+               "rcnn", "resnet_cifar", "retinanet", "segnet", "show_and_tell", "show_attend_tell", "ssd",
+               "transformer_captioner", "unet", "vanilla_rnn", "zfnet"},
 }  # fmt: skip
 FILES = [entry for kind in WRITTEN_HERE for entry in entries(kind) if entry.file is not None and not entry.zoo]
 

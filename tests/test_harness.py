@@ -13,6 +13,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss
 
+from cvbench.arrays import load_arrays
 from cvbench.devices import check_precision
 from cvbench.harness import run, training_length
 from cvbench.machine import Machine
@@ -23,6 +24,7 @@ from cvbench.suite import load_suite
 from cvbench.tasks.base import LossIsNotFiniteError
 from cvbench.trained import load_model, load_task
 
+TELLER = {"embedding": 16, "hidden": 24, "attention": 8, "encoder_width": 4}
 RCNN = {"backbone": "small", "width": 4, "source": "regions", "proposals": 40, "crop_size": 48}
 RECIPE = {"epochs": 2, "batch_size": 64, "lr": 3e-3}
 
@@ -84,7 +86,7 @@ def test_everything_that_the_store_promises_is_there(tmp_path: Path) -> None:
     assert record.execution.threads == 1
 
 
-@pytest.mark.parametrize("task", ["classification", "segmentation", "detection"])
+@pytest.mark.parametrize("task", ["classification", "segmentation", "detection", "captioning"])
 def test_same_spec_gives_the_same_bits_in_a_used_and_in_a_fresh_process(tmp_path: Path, task: str) -> None:
     streets = {"name": "streets", "options": {"height": 48, "width": 64, "train": 24, "val": 8, "test": 9}}
     augment = {"flip": True, "crop_scale": [0.5, 1.2], "rotate": 10.0, "colour": 0.3}
@@ -106,6 +108,12 @@ def test_same_spec_gives_the_same_bits_in_a_used_and_in_a_fresh_process(tmp_path
             "models": [{"name": "rcnn", "options": RCNN}],
             "recipe": RECIPE | {"batch_size": 8, "augment": augment},
         },
+        "captioning": {
+            "task": "captioning",
+            "datasets": [streets],
+            "models": [{"name": "show_attend_tell", "options": TELLER}],
+            "recipe": RECIPE | {"batch_size": 8, "augment": augment},
+        },
     }
     (spec,) = specs(tmp_path, **changes[task])
     on = machine(tmp_path)
@@ -122,6 +130,10 @@ def test_same_spec_gives_the_same_bits_in_a_used_and_in_a_fresh_process(tmp_path
     for name, tensor in weights[0].items():
         assert torch.equal(tensor, weights[1][name])
         assert torch.equal(tensor, weights[2][name])
+    evidence = [load_arrays(folder / "evidence.npz") for folder in folders]
+    for name, values in evidence[0].items():
+        assert np.array_equal(values, evidence[1][name])
+        assert np.array_equal(values, evidence[2][name])
 
 
 def test_the_last_epoch_is_validated_whatever_val_every_is(tmp_path: Path) -> None:

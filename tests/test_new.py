@@ -117,6 +117,21 @@ def test_a_json_of_boxes_is_found(boxes: Path) -> None:
     assert (found.dataset, found.options, found.classes) == ("folder_coco", {"path": str(boxes)}, ("robin",))
 
 
+def test_captions_give_a_benchmark_that_plan_accepts(tmp_path: Path) -> None:
+    names = [f"p{index:02d}.png" for index in range(40)]
+    for index, name in enumerate(names):
+        picture(tmp_path / "pets" / "images" / name, index, (300, 400))
+    rows = ["image,caption", *(f"{name},A dog runs" for name in names)]
+    (tmp_path / "pets" / "captions.csv").write_text("\n".join(rows))
+    found = look("captioning", tmp_path / "pets")
+    assert (found.dataset, found.options) == ("folder_captions", {"path": str(tmp_path / "pets")})
+    out = tmp_path / "pets.yaml"
+    out.write_text(compose("captioning", found, out))
+    assert "classes" not in out.read_text().splitlines()[5]  # there are none
+    runs = plan(load_suite([out]))
+    assert {run.model.name for run in runs} == {"prior", "show_and_tell", "show_attend_tell", "transformer_captioner"}
+
+
 def test_class_names_from_a_file(masks: Path) -> None:
     (masks / "classes.txt").write_text("road\nsky\ntree\n")
     found = look("segmentation", masks)
@@ -184,7 +199,7 @@ def test_it_asks_for_what_is_not_given(
     assert main(["new"]) == 0
     out, err = capsys.readouterr()
     assert "Wrote benchmarks/pets.yaml" in out
-    assert "detection): Folder of the images: " in err
+    assert "captioning): Folder of the images: " in err
     assert len(plan(load_suite(["benchmarks/pets.yaml"]))) == 9
 
 

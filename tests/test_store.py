@@ -18,6 +18,7 @@ from cvbench.record import Record, write_record
 from cvbench.spec import Augment, DatasetRef, ModelRef, Recipe, RunSpec, Weights
 from cvbench.store import Failure, Store, data_states, load_dataset, revisions, slug
 from cvbench.yamlfile import read_yaml
+from tests.data.captioned import draw, write
 from tests.records import facts, record, spec
 
 HERE = "aaaaaaaaaaaa"  # the revision in `records.facts`
@@ -360,3 +361,13 @@ def test_revisions_of_data_that_are_here_and_that_are_not(tmp_path: Path) -> Non
     assert problem is not None
     assert problem.startswith("The dataset camvid is not there")
     assert "\n" not in problem
+
+
+def test_a_data_root_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the default one, `data`, is: files are named below a folder that could be looked for within itself."""
+    draw(tmp_path / "data" / "own" / "images", names := [f"{place}.png" for place in range(60)])
+    write(tmp_path / "data" / "own" / "captions.json", {name: [f"Picture {name}."] for name in names})
+    reference = DatasetRef(name="folder_captions", options={"path": "own", "min_count": 1}, version=1)
+    monkeypatch.chdir(tmp_path)
+    here, there = (load_dataset("captioning", reference, root) for root in (Path("data"), tmp_path / "data"))
+    assert here.info == there.info

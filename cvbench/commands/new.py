@@ -13,7 +13,7 @@ from cvbench.commands import options
 
 def new(
     *,
-    task: Annotated[str | None, Parameter(help="classification, segmentation or detection.")] = None,
+    task: Annotated[str | None, Parameter(help="classification, segmentation, detection or captioning.")] = None,
     images: Annotated[
         Path | None, Parameter(help="Folder of class folders; of images/ and masks/; or of images/ and boxes.")
     ] = None,

@@ -22,10 +22,12 @@ _UNDEFINED = {
 
 
 def score(
-    task: Annotated[str, Parameter(help="classification, detection or segmentation.")],
+    task: Annotated[str, Parameter(help="captioning, classification, detection or segmentation.")],
     /,
     *,
-    truth: Annotated[Path, Parameter(help="CSV id,label; COCO instances.json; or a folder of label PNGs.")],
+    truth: Annotated[
+        Path, Parameter(help="CSV id,label; COCO instances.json or captions.json; or a folder of label PNGs.")
+    ],
     predictions: Annotated[
         Path,
         Parameter(help="CSV id,label[,p_0,p_1…]; COCO results.json; or a folder of label PNGs with equal names."),
@@ -38,11 +40,14 @@ def score(
         ),
     ] = None,
     ignore: Annotated[int | None, Parameter(help="segmentation: the label that never counts [default: 255].")] = None,
+    train: Annotated[
+        Path | None, Parameter(help="captioning: captions.json of what the model was trained on, for `novel`.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Score somebody's predictions against the truth."""
     score_files = _scorer(task)
-    given = {"classes": classes, "ignore": ignore}
+    given = {"classes": classes, "ignore": ignore, "train": train}
     result = score_files(truth, predictions, **_taken(task, score_files, given))
     if json:
         options.print_json(result)
@@ -78,6 +83,7 @@ _TAKEN_FROM: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "classes": ("classes", _names),
     "num_classes": ("classes", _count),
     "ignore_index": ("ignore", int),
+    "train": ("train", Path),
 }
 
 
@@ -92,8 +98,14 @@ def _taken(task: str, score_files: Callable[..., Any], given: Mapping[str, Any])
     return {name: read(given[option]) for name, (option, read) in wanted.items() if option in told}
 
 
+def _headline(result: dict[str, Any]) -> str:
+    if "classes" in result:
+        return f"{result['task']}, {result['samples']} samples, {len(result['classes'])} classes"
+    return f"{result['task']}, {result['samples']} images, {result['references']} references"
+
+
 def _show(result: dict[str, Any]) -> None:
-    print(f"{result['task']}, {result['samples']} samples, {len(result['classes'])} classes")
+    print(_headline(result))
     width = max(map(len, [*result["metrics"], *result["absent"]]), default=0)
     for name, value in result["metrics"].items():
         print(f"  {name:<{width}}  {value:.6f}")

@@ -24,11 +24,11 @@ from pathlib import Path
 
 from cvbench.data.base import ROLES, DataError, Dataset, Role
 from cvbench.data.box_files import BoxFiles, all_present, box_dataset, stem
-from cvbench.data.box_roles import Shares, assigned
 from cvbench.data.class_lists import ALIASES
 from cvbench.data.coco_json import CocoTable, read_coco
 from cvbench.data.files import need
 from cvbench.data.revision import revision
+from cvbench.data.shares import Shares, assigned
 
 VERSION = 1
 # Where one JSON a split is looked for, and where one for all.

@@ -17,8 +17,8 @@ Class names: `classes`, else classes.txt or codes.txt in `path` (one a line, for
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from cvbench.data.base import ROLES, VOID, DataError, Dataset, DatasetInfo, Role
@@ -26,6 +26,7 @@ from cvbench.data.files import need
 from cvbench.data.mask_files import Pair, by_stem, carve, files_of, list_entries, mask_splits, paired
 from cvbench.data.mask_labels import MOST_CLASSES, ColourLabels, IndexLabels
 from cvbench.data.revision import revision
+from cvbench.data.shares import assigned, scene_in, scene_pattern
 from cvbench.data.voc_seg import palette_colour
 
 VERSION = 1
@@ -77,7 +78,7 @@ def build(
     else:
         names, painted, decode, read = _colour_labels(folder, classes, colours)
     found, lists = _find(folder, images, masks, mask_ending)
-    pairs, roles = _roles(found, val_share, test_share, group)
+    pairs, roles = assigned(found, _PairShares(val_share, test_share, group))
     remedy = "Add images, write list files, or change the shares."
     splits = mask_splits(pairs, decode, None, dataset=f"folder_masks {folder}", remedy=remedy)
     info = DatasetInfo(
@@ -200,40 +201,25 @@ def _stem(line: str, pictures: dict[str, Path]) -> str:
     return PureWindowsPath(line.split()[0]).stem
 
 
-def _roles(
-    found: dict[Role | None, list[Pair]], val_share: float, test_share: float, group: str | None
-) -> tuple[dict[Role, list[Pair]], dict[str, str]]:
-    """Pairs by role, and what to say of each role in the protocol."""
-    pairs: dict[Role, list[Pair]] = {role: found[role] for role in ROLES if role in found}
-    roles: dict[str, str] = {role: f"given as {role}" for role in pairs}
-    by = f"by hash of {group}" if group else "by hash"
-    if None in found:
-        pairs["train"], pairs["test"] = _carve(found[None], test_share, "test/", group)
-        roles |= {"train": f"the rest {by}", "test": f"{test_share:g} of all {by}"}
-    elif "test" not in pairs and "val" in pairs:
-        pairs["test"], roles["test"] = pairs.pop("val"), roles.pop("val")
-    elif "test" not in pairs:
-        pairs["train"], pairs["test"] = _carve(pairs["train"], test_share, "test/", group)
-        roles["test"] = f"{test_share:g} of train {by}"
-    if "val" not in pairs and "train" in pairs:
-        pairs["train"], pairs["val"] = _carve(pairs["train"], val_share, "val/", group)
-        roles["val"] = f"{val_share:g} of train {by}"
-    return {role: pairs[role] for role in ROLES if role in pairs}, roles
+@dataclass(frozen=True)
+class _PairShares:
+    """As `cvbench.data.shares.Shares`, of pairs of files: scenes are looked for in the names without their endings."""
 
+    val: float
+    test: float
+    group: str | None
 
-def _carve(pairs: list[Pair], share: float, salt: str, group: str | None) -> tuple[list[Pair], list[Pair]]:
-    if group is None:
-        return carve(pairs, share, salt)
-    try:
-        pattern = re.compile(group)
-    except re.error as error:
-        raise DataError(
-            f"Expected `group` of folder_masks to be a regular expression, as ^(scene\\d+)_, but got {group!r}: {error}"
-        ) from None
-    groups = []
-    for pair in pairs:
-        match = pattern.search(pair.image.stem)
-        groups.append((match and match[1 if pattern.groups else 0]) or "")
-        if not groups[-1]:
-            raise DataError(f"{pair.image}: its name has nothing that `group: {group}` matches; correct either")
-    return carve(pairs, share, salt, groups)
+    def carved(self, pairs: list[Pair], share: float, salt: str, /) -> tuple[list[Pair], list[Pair]]:
+        return carve(pairs, share, salt, self._scenes(pairs))
+
+    def _scenes(self, pairs: list[Pair]) -> list[str] | None:
+        if self.group is None:
+            return None
+        pattern, scenes = scene_pattern(self.group, "folder_masks"), []
+        for pair in pairs:
+            scenes.append(scene_in(pair.image.stem, pattern))
+            if not scenes[-1]:
+                raise DataError(
+                    f"{pair.image}: its name has nothing that `group: {self.group}` matches; correct either"
+                )
+        return scenes

@@ -22,11 +22,11 @@ from pathlib import Path
 
 from cvbench.data.base import ROLES, DataError, Dataset, Role
 from cvbench.data.box_files import BoxColumns, BoxFiles, box_dataset, stem
-from cvbench.data.box_roles import Shares, assigned
 from cvbench.data.class_lists import ALIASES
 from cvbench.data.files import is_image, natural, need
 from cvbench.data.mask_files import list_entries
 from cvbench.data.revision import revision
+from cvbench.data.shares import Shares, assigned
 from cvbench.data.yolo_labels import checked_names, names_in_yaml, read_labels
 
 VERSION = 1

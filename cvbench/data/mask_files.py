@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cvbench.data.base import DataError, Role, Sample, Split
+from cvbench.data.base import DataError, Sample, Split
 from cvbench.data.files import image_header, image_names, read_image
 from cvbench.data.split import hashed
+
+R = TypeVar("R", bound=str)  # a role: mappings are invariant in their keys, so `str` would refuse `Role`
 
 
 class Pair(NamedTuple):
@@ -64,7 +66,7 @@ def _size(array: NDArray[np.uint8]) -> str:
 
 
 def mask_splits(
-    pairs: Mapping[Role, Sequence[Pair]],
+    pairs: Mapping[R, Sequence[Pair]],
     decode: Callable[[Path], NDArray[np.uint8]],
     size: tuple[int, int] | None,
     *,
@@ -99,7 +101,7 @@ def carve(
     return kept, [pair for pair, take in zip(pairs, taken, strict=True) if take]
 
 
-def files_of(pairs: Mapping[Role, Sequence[Pair]]) -> list[Path]:
+def files_of(pairs: Mapping[R, Sequence[Pair]]) -> list[Path]:
     """Every image and mask, for the revision."""
     return [path for chosen in pairs.values() for pair in chosen for path in (pair.image, pair.mask)]
 

@@ -19,6 +19,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +28,13 @@ from numpy.typing import NDArray
 
 from cvbench.data.base import ROLES, VOID, DataError, Dataset, DatasetInfo, Sample, Split
 from cvbench.data.boxes import Boxes
+from cvbench.data.caption_files import with_words
 from cvbench.data.streets_scene.canvas import BIKE, PEDESTRIAN, SIGN, VEHICLE, Draws
-from cvbench.data.streets_scene.captions import captions
+from cvbench.data.streets_scene.captions import COUNT, captions
 from cvbench.data.streets_scene.compose import draw
 from cvbench.data.streets_scene.layouts import SCENES, label_of
 
-VERSION = 1
+VERSION = 2
 EMBEDDED = True
 
 CLASSES = ("sky", "building", "pole", "road marking", "road", "pavement", "tree", "sign symbol", "fence", "vehicle",
@@ -152,7 +154,17 @@ def build(root: Path, *, task: str, seed: int = 0, height: int = 96, width: int 
         std=STD,
         input_size=(height, width),
     )
+    if task == "captioning":
+        spoken = _training_captions(train, seed, height, width) if train else None
+        info = with_words(info, train=spoken, references=(COUNT,), min_count=1)
     return Dataset(info, splits)
+
+
+@cache
+def _training_captions(count: int, seed: int, height: int, width: int) -> list[list[str]]:
+    """Those of all training scenes; kept, because each scene has to be drawn to know what is seen of it."""
+    split = StreetsSplit("train", count, seed, height, width, "captioning")
+    return [split.target(index) for index in range(count)]
 
 
 # Over 1,000 train scenes of seed 0 at 96x128, divided by 255, 2 digits.

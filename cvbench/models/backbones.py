@@ -101,7 +101,7 @@ def torchvision_maps(name: str, weights: Any, strides: tuple[int, ...]) -> tuple
 
     Raises ValueError where the network has no map (B, C, H / stride, W / stride), as Inception and Swin do not.
     """
-    from torchvision.models import get_model
+    from torchvision.models import MaxVit, VisionTransformer, get_model
     from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
     options: dict[str, Any] = {}
@@ -117,7 +117,10 @@ def torchvision_maps(name: str, weights: Any, strides: tuple[int, ...]) -> tuple
         warnings.filterwarnings("ignore", message="NOTE: The nodes obtained by tracing the model")
         train_nodes, eval_nodes = get_graph_node_names(network)
         both = [node for node in eval_nodes if node in set(train_nodes)]
-        shapes = _shapes(create_feature_extractor(network, both).eval(), side := 256)
+        side = 256
+        # transformers of one image size cannot be asked, and have no such maps
+        traced = not isinstance(network, VisionTransformer | MaxVit)
+        shapes = _shapes(create_feature_extractor(network, both).eval(), side) if traced else {}
         nodes, channels = {}, {}
         for stride in strides:
             of_stride = [n for n, shape in shapes.items() if shape[2:] == (side // stride, side // stride)]

@@ -18,3 +18,13 @@ class WithAuxiliary(NamedTuple):
     logits: Tensor
     auxiliary: tuple[Tensor, ...]
     weight: float
+
+
+class WithPenalty(NamedTuple):
+    """Logits and what the model itself adds to the loss; returned in training mode only.
+
+    logits: what the model also returns in eval mode. penalty: a scalar that is added to the loss as it is.
+    """
+
+    logits: Tensor
+    penalty: Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,14 @@ def load_weights(model: nn.Module, path: str | Path, *, strict: bool) -> list[st
     strict: every tensor has to be there and fit (evaluation). Otherwise (training) the tensors of the classifier may
     have another number of classes; these are the ones returned. Nothing else may differ.
 
-    Raises ValueError that names the file when it is missing, unreadable, unsafe, or of another architecture.
+    Raises ValueError that names the file when it is missing, unreadable, unsafe, of another architecture, or refused by
+    the model itself: its `refuses(state)`, where it has that, says why (a captioner's weights with other words).
     """
     path = Path(path)
     state = best_match(read_tensors(path), model)
+    refuses: Callable[[Mapping[str, Tensor]], str | None] | None = getattr(model, "refuses", None)
+    if refuses is not None and (reason := refuses(state)) is not None:
+        raise ValueError(f"{path}: {reason}")
     expected = model.state_dict()
     missing = [name for name in expected if name not in state and not _optional(name, model)]
     unexpected = [name for name in state if name not in expected]

@@ -120,7 +120,8 @@ def protocol(board: Board) -> list[str]:
         f"{role} {number:,} images" + (f" ({roles[role]})" if role in roles else "")
         for role, number in board.split_sizes.items()
     ]
-    sentences = [f"{len(board.classes)} classes.", f"Splits: {'; '.join(splits)}."]
+    sentences = [f"{len(board.classes)} classes."] if board.classes else []
+    sentences.append(f"Splits: {'; '.join(splits)}.")
     if "scoring_size" in rest:
         sentences.append(f"Scored at {_scoring_size(rest.pop('scoring_size'))}.")
     sentences += [f"{key.replace('_', ' ').capitalize()}: {_words(value)}." for key, value in rest.items()]

@@ -62,6 +62,12 @@ class Entries:
                 raise self._error(index, ".name", rule, name, "rename one")
         return names
 
+    def texts(self, key: str) -> list[str]:
+        """Texts, blank or not."""
+        values = self._values(key)
+        self._check(f".{key}", values, lambda text: isinstance(text, str), "a text", "write it in quotes")
+        return values
+
     def places(self, key: str, known: Mapping[int, int], explain: Callable[[int], tuple[str, str]]) -> NDArray[Any]:
         """Ids of something else as its places, int64 (N,). explain: an unknown id -> (rule, remedy)."""
         ids = self._whole(key)

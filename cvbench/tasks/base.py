@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cvbench.data.base import DatasetInfo, Split
+from cvbench.loading.geometry import Geometry, evaluation_geometry
 from cvbench.loading.targets import Targets
 from cvbench.models.outputs import WithAuxiliary
 from cvbench.spec import Recipe
@@ -122,12 +123,13 @@ class Task(L.LightningModule):
 
     # What all tasks share --------------------------------------------------------------------------------------------
 
-    def balance_classes(self, counts: NDArray[np.int64]) -> None:
+    def balance_classes(self, train: Split) -> None:
         """Weighs the loss by median frequency / frequency of each class; classes that never occur get 0.
 
-        counts: of the training targets, (num_classes,). Median-frequency balancing as in Eigen & Fergus 2015, except
-        that frequencies are over the whole split; theirs are over the images in which the class occurs.
+        Median-frequency balancing as in Eigen & Fergus 2015, except that frequencies are over the whole split; theirs
+        are over the images in which the class occurs.
         """
+        counts = train.class_counts(self.info.num_classes)
         frequency = counts / counts.sum()
         present = frequency > 0
         weights = np.zeros(len(frequency))
@@ -137,6 +139,10 @@ class Task(L.LightningModule):
     def forward(self, images: Tensor) -> Any:
         """images: float (B, C, H, W) in [0, 1] -> what the model returns."""
         return self.model(self.laid_out(images))
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """How an image of that size comes to the model's input, where it is evaluated."""
+        return evaluation_geometry(height, width, self.recipe.model_copy(update={"input_size": self.info.input_size}))
 
     def laid_out(self, images: Tensor) -> Tensor:
         """The images in the memory layout that the recipe asks for."""

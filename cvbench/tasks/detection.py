@@ -11,23 +11,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from cvbench.data.base import Split
 from cvbench.data.boxes import Boxes
 from cvbench.data.drawing import below, beside, boxed, framed, palette, scaled, written
 from cvbench.loading.batches import DetectionBatch
 from cvbench.loading.box_rows import COLUMNS, BoxRows, frame_of, to_disk
-from cvbench.loading.geometry import evaluation_geometry
 from cvbench.metrics import detection as scores
+from cvbench.models.detection.detector import SURE, surest
 from cvbench.tasks.base import Description, Task
 from cvbench.tasks.evidence import Evidence
 
 VERSION = 1
 
-MOST = 100  # detections an image: as COCO scores them
-# What a picture shows: boxes of at least this score (a model may have its own `sure`), so many at most; where none has
-# it, the first few all the same, since a picture without boxes explains nothing.
-SURE, DRAWN, SHOWN_UNSURE = 0.3, 20, 3
+# What a picture shows: boxes of at least the score `SURE` (or the model's own `sure`), so many at most; where none
+# has it, the first few all the same, since a picture without boxes explains nothing.
+DRAWN, SHOWN_UNSURE = 20, 3
 LONGEST = 480  # pixels of a picture's longer side
 
 
@@ -37,7 +38,7 @@ class DetectionTask(Task):
     targets = BoxRows
     scores = scores
 
-    def balance_classes(self, counts: NDArray[np.int64]) -> None:
+    def balance_classes(self, train: Split) -> None:
         raise ValueError(
             "Expected recipe.class_weights to be 'none' for detection, but got 'median_frequency': a detector's losses "
             "are its own; remove the key"
@@ -98,37 +99,54 @@ class DetectionTask(Task):
         return evidence, truth
 
     def describe(self, images: Tensor, original: NDArray[np.uint8], truth: Boxes | None = None) -> Description:
-        recipe = self.recipe.model_copy(update={"input_size": self.info.input_size})
         size = (original.shape[0], original.shape[1])
-        frame = torch.from_numpy(frame_of(size, evaluation_geometry(*size, recipe)))
+        frame = torch.from_numpy(frame_of(size, self.geometry(*size)))
         found = checked(self(images)[0], self.info.num_classes)
-        boxes, names = to_disk(found["boxes"], frame).numpy(), [self.info.classes[i - 1] for i in found["labels"]]
+        boxes, sureness = to_disk(found["boxes"], frame).numpy(), found["scores"].tolist()
+        labels = (found["labels"] - 1).tolist()
+        names = [self.info.classes[label] for label in labels]
         told = [
             {"label": name, "score": round(score, 6), "box_xywh": [round(value, 2) for value in box]}
-            for name, score, box in zip(names, found["scores"].tolist(), boxes.tolist(), strict=True)
+            for name, score, box in zip(names, sureness, boxes.tolist(), strict=True)
         ]
-        threshold = getattr(self.model, "sure", SURE)
-        reach = int((found["scores"] >= threshold).sum())
-        sure = min(DRAWN, reach)
-        shown = slice(sure or SHOWN_UNSURE)
+        count, rule = shown(found["scores"], getattr(self.model, "sure", SURE))
+        texts = [f"{name} {score:.2f}" for name, score in zip(names, sureness, strict=True)]
+        drawn = self._drawn(original, boxes[:count], labels[:count], texts[:count], truth)
+        return Description({"boxes": told}, below(drawn, written([rule], drawn.width, 11)))
+
+    def _drawn(
+        self,
+        original: NDArray[np.uint8],
+        boxes_xywh: NDArray[np.float64],
+        labels: list[int],
+        texts: list[str],
+        truth: Boxes | None,
+    ) -> Image.Image:
+        """The image with these boxes, and beside it with those of the truth, where that is known."""
         colours = self.info.colours or palette(self.info.num_classes)
         picture = scaled(original, LONGEST, smoothly=True)
         grown = picture.width / original.shape[1]
-        labels = (found["labels"] - 1).tolist()[shown]
-        written_names = [f"{name} {score:.2f}" for name, score in zip(names, found["scores"].tolist(), strict=True)]
-        corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)[shown] * grown
-        drawn = framed(picture, corners, written_names[shown], [colours[label] for label in labels])
-        if truth is not None:
-            drawn = beside(drawn, boxed(original, truth, self.info.classes, colours, LONGEST))
-        which = "those" if reach == sure else f"the surest of {reach}"
-        rule = f"{sure} of {len(told)} boxes, {which} with a score of {threshold:g} or more"
-        unsure = f"no box reaches a score of {threshold:g}; the {len(labels)} surest"
-        foot = written([rule if sure else unsure], drawn.width, 11)
-        return Description({"boxes": told}, below(drawn, foot))
+        corners = np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1) * grown
+        drawn = framed(picture, corners, texts, [colours[label] for label in labels])
+        return drawn if truth is None else beside(drawn, boxed(original, truth, self.info.classes, colours, LONGEST))
+
+
+def shown(scores: Tensor, threshold: float) -> tuple[int, str]:
+    """How many of the detections a picture shows, the surest first, and the line below it that says so.
+
+    scores: float (N,), falling.
+    """
+    reach = int((scores >= threshold).sum())
+    if not reach:
+        count = min(SHOWN_UNSURE, len(scores))
+        return count, f"no box reaches a score of {threshold:g}; the {count} surest"
+    count = min(DRAWN, reach)
+    which = "those" if count == reach else f"the surest of {reach}"
+    return count, f"{count} of {len(scores)} boxes, {which} with a score of {threshold:g} or more"
 
 
 def checked(found: dict[str, Tensor], num_classes: int) -> dict[str, Tensor]:
-    """One image's detections, the surest `MOST` of them.
+    """One image's detections, the 100 surest of them.
 
     Raises ValueError for a score or a box that is not finite, corners in the wrong order, a label outside 1..C.
     """
@@ -141,8 +159,7 @@ def checked(found: dict[str, Tensor], num_classes: int) -> dict[str, Tensor]:
     if len(labels) and not 1 <= int(labels.min()) <= int(labels.max()) <= num_classes:
         wrong = int(labels.min()) if int(labels.min()) < 1 else int(labels.max())
         raise ValueError(f"Expected labels in 1..{num_classes}, 0 being background, but the model gave {wrong}")
-    order = found["scores"].sort(descending=True, stable=True).indices[:MOST]
-    return {name: found[name].detach()[order] for name in ("boxes", "labels", "scores")}
+    return surest({name: found[name].detach() for name in ("boxes", "labels", "scores")})
 
 
 TASK = DetectionTask

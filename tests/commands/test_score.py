@@ -74,12 +74,30 @@ def test_detection_is_scored_from_cocos_files(tmp_path: Path, capsys) -> None:
     assert json.loads(capsys.readouterr().out)["metrics"]["map"] == 1
 
 
+def test_captioning_is_scored_from_cocos_files(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no Java
+    truth = {"images": [{"id": 1}], "annotations": [{"id": 1, "image_id": 1, "caption": "A dog runs"}]}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    (tmp_path / "found.json").write_text(json.dumps([{"image_id": 1, "caption": "a dog runs"}]))
+    line = ["captioning", "--truth", str(tmp_path / "truth.json"), "--predictions", str(tmp_path / "found.json")]
+    assert scored(*line) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("captioning, 1 images, 1 references\n")
+    assert "  rouge_l      1.000000\n" in printed
+    assert "  meteor       — Java is not installed (no `java` on PATH)\n" in printed
+    assert scored(*line, "--train", str(tmp_path / "truth.json"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["novel"] == 0
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("detection --ignore 3", "--ignore: Expected an option of detection, which has no options; leave it out"),
         ("classification --ignore 3", "--ignore: Expected an option of classification, which has --classes"),
-        ("labelcsv", "a task that can be scored (classification, detection, segmentation), but got 'labelcsv'"),
+        (
+            "labelcsv",
+            "a task that can be scored (captioning, classification, detection, segmentation), but got 'labelcsv'",
+        ),
         ("detecton", "but got 'detecton'; did you mean 'detection'?"),
     ],
 )
@@ -89,7 +107,8 @@ def test_what_a_task_does_not_have(line: str, message: str, capsys) -> None:
 
 
 def test_scoring_files_needs_neither_torch_nor_pandas() -> None:
-    imports = "import cvbench.scoring.classification, cvbench.scoring.detection, cvbench.scoring.segmentation"
+    tasks = ("captioning", "classification", "detection", "segmentation")
+    imports = "; ".join(f"import cvbench.scoring.{task}" for task in tasks)
     code = f"import sys; {imports}; print(sorted({{'torch', 'pandas', 'lightning'}} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert answer.strip() == "[]"

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cvbench.arrays import load_arrays
 from cvbench.events import Event
 from cvbench.executors.local import execute, resources
 from cvbench.machine import Machine
@@ -24,6 +25,7 @@ from cvbench.store import Store
 from cvbench.suite import load_suite
 from tests.test_harness import machine as one_machine
 
+TELLER = {"embedding": 16, "hidden": 24, "attention": 8, "encoder_width": 4}
 SEGNET = {"name": "segnet", "options": {"width": 4, "depth": 2}}
 RECIPE = {"epochs": 1, "batch_size": 64, "lr": 3e-3}
 
@@ -124,6 +126,7 @@ def test_what_is_done_is_not_repeated(tmp_path: Path) -> None:
     [
         ("segmentation", SEGNET, "intersection truth prediction confusion"),
         ("detection", {"name": "fcos", "options": {"width": 4}}, "counts boxes_xywh scores labels"),
+        ("captioning", {"name": "show_attend_tell", "options": TELLER}, "captions"),
     ],
 )
 def test_evaluation_on_two_processes_equals_one(tmp_path: Path, task: str, model: Any, arrays: str) -> None:
@@ -153,8 +156,8 @@ def test_evaluation_on_two_processes_equals_one(tmp_path: Path, task: str, model
     assert first.samples == second.samples == {"test": 7}
     assert first.metrics == second.metrics
     for name in ("ids", *arrays.split()):
-        with np.load(one.folder(spec) / "evidence.npz") as a, np.load(two.folder(spec) / "evidence.npz") as b:
-            assert np.array_equal(a[name], b[name])
+        a, b = (load_arrays(store.folder(spec) / "evidence.npz") for store in (one, two))
+        assert np.array_equal(a[name], b[name])
 
 
 def test_a_process_that_breaks_down_after_its_run_is_written_costs_nothing(

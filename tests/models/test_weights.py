@@ -17,7 +17,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 from cvbench.models.classification import mlp, zoo
 from cvbench.models.detection import fcos as detector
-from cvbench.models.detection.backbone import build_backbone
+from cvbench.models.feature_maps import build_backbone
 from cvbench.models.normalise import Normalised
 from cvbench.models.segmentation import fcn
 from cvbench.models.weights import backbone_of, load_backbone, load_weights

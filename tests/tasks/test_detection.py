@@ -155,4 +155,4 @@ def test_what_is_said_of_one_image() -> None:
 
 def test_weighing_classes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Expected recipe\.class_weights to be 'none' for detection"):
-        task_of(Told()).balance_classes(np.ones(4, np.int64))
+        task_of(Told()).balance_classes(streets.build(Path(), task="detection").splits["train"])

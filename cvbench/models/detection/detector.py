@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,13 +11,28 @@ from torch.utils._pytree import tree_map
 from torchvision.models.detection.image_list import ImageList
 
 from cvbench.data.base import DatasetInfo
+from cvbench.models.feature_maps import DEEPEST, Backbone
 from cvbench.models.normalise import Normalised
 
 MOST = 100  # detections an image: as COCO scores them
+SURE = 0.3  # the score from which on a detection is to be believed, where scores are probabilities
 # Whose outputs boxes are made from, as torchvision's detectors and ours call them.
 HEADS = ("head", "rpn.head", "roi_heads.box_predictor", "heads.box_predictor")
 
 Target = dict[str, Tensor]
+
+
+class Expecting(Protocol):
+    """What a network expects of its images: `wants` channels, normalised with mean and std; None: the dataset's."""
+
+    @property
+    def wants(self) -> int: ...
+
+    @property
+    def mean(self) -> Sequence[float] | None: ...
+
+    @property
+    def std(self) -> Sequence[float] | None: ...
 
 
 class NormalisedDetector(Normalised):
@@ -65,6 +80,19 @@ class NormalisedDetector(Normalised):
             shift = self.first_label - 1
             return self.network(given, [{**target, "labels": target["labels"] + shift} for target in targets])  # type: ignore[no-any-return]
         return [surest(found, 1 - self.first_label) for found in self.network(given)]
+
+    @property
+    def sure(self) -> float:
+        """The score from which on a detection is to be believed."""
+        return SURE
+
+
+def detector_on(
+    network: nn.Module, info: DatasetInfo, body: Backbone, *, first_label: Literal[0, 1] = 1
+) -> NormalisedDetector:
+    """`network` on the maps of `body`, which get what they expect: their mean and std, and sides that they divide."""
+    divisor = max(DEEPEST, *body.strides)
+    return NormalisedDetector(network, info, body.mean, body.std, body.wants, first_label=first_label, divisor=divisor)
 
 
 def _in_full(_module: nn.Module, _given: Any, output: Any) -> Any:

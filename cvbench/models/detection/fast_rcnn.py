@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torchvision.ops import roi_pool
 
 from cvbench.data.base import DatasetInfo
-from cvbench.models.detection.backbone import Backbone, build_backbone
-from cvbench.models.detection.detector import Target
+from cvbench.models.detection.detector import MOST, Target
 from cvbench.models.detection.proposal_detector import ProposalDetector
 from cvbench.models.detection.proposals import Proposals, SourceName
+from cvbench.models.feature_maps import Backbone, build_backbone
 
 VERSION = 1
 
@@ -30,8 +30,6 @@ DIVISOR = 32  # images are padded with the mean colour to multiples of it, as ba
 
 class FastRCNN(nn.Module):
     """Backbone, region pooling and torchvision's region head."""
-
-    sure = 0.3
 
     def __init__(self, backbone: Backbone, heads: nn.Module) -> None:
         super().__init__()
@@ -104,6 +102,6 @@ def build(
         bbox_reg_weights=None,
         score_thresh=score_threshold,
         nms_thresh=nms_threshold,
-        detections_per_img=100,
+        detections_per_img=MOST,
     )
-    return ProposalDetector(FastRCNN(body, heads), info, Proposals(source, proposals), body.mean, body.std, body.wants)
+    return ProposalDetector(FastRCNN(body, heads), info, Proposals(source, proposals), body)

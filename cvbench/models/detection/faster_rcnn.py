@@ -15,8 +15,8 @@ from __future__ import annotations
 from torch import nn
 
 from cvbench.data.base import DatasetInfo
-from cvbench.models.detection.backbone import build_backbone
-from cvbench.models.detection.detector import NormalisedDetector
+from cvbench.models.detection.detector import detector_on
+from cvbench.models.feature_maps import build_backbone
 
 VERSION = 1
 
@@ -59,7 +59,6 @@ def build(
         backbone,
         strides=strides,
         width=width,
-        pyramid=True,
         pyramid_channels=pyramid_channels,
         channels=info.channels,
         weights=backbone_weights,
@@ -82,4 +81,4 @@ def build(
         box_score_thresh=score_threshold,
         box_nms_thresh=nms_threshold,
     )
-    return NormalisedDetector(network, info, body.mean, body.std, body.wants, divisor=max(32, *strides))
+    return detector_on(network, info, body)

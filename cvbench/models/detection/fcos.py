@@ -14,8 +14,8 @@ from __future__ import annotations
 from torch import nn
 
 from cvbench.data.base import DatasetInfo
-from cvbench.models.detection.backbone import build_backbone
-from cvbench.models.detection.detector import NormalisedDetector
+from cvbench.models.detection.detector import detector_on
+from cvbench.models.feature_maps import build_backbone
 
 VERSION = 1
 
@@ -52,7 +52,6 @@ def build(
         backbone,
         strides=strides,
         width=width,
-        pyramid=True,
         pyramid_channels=pyramid_channels,
         channels=info.channels,
         weights=backbone_weights,
@@ -68,4 +67,4 @@ def build(
         nms_thresh=nms_threshold,
     )
     # Every output is a class: there is no background.
-    return NormalisedDetector(network, info, body.mean, body.std, body.wants, first_label=0, divisor=max(32, *strides))
+    return detector_on(network, info, body, first_label=0)

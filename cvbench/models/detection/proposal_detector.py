@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import clip_boxes_to_image
 
 from cvbench.data.base import DatasetInfo
-from cvbench.models.detection.detector import NormalisedDetector, Target, surest
+from cvbench.models.detection.detector import Expecting, NormalisedDetector, Target, surest
 from cvbench.models.detection.proposals import Proposals
 
 
@@ -19,19 +19,11 @@ class ProposalDetector(NormalisedDetector):
     """`network` behind normalisation and proposals; the contract of `NormalisedDetector`.
 
     network: called as network(normalised images (B, K, H, W), proposals, targets); proposals: of each image, float32
-    (N, 4) xyxy in its pixels, N >= 1.
+    (N, 4) xyxy in its pixels, N >= 1. body: what looks at the images.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        info: DatasetInfo,
-        proposals: Proposals,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        channels: int | None = None,
-    ) -> None:
-        super().__init__(network, info, mean, std, channels)
+    def __init__(self, network: nn.Module, info: DatasetInfo, proposals: Proposals, body: Expecting) -> None:
+        super().__init__(network, info, body.mean, body.std, body.wants)
         if info.channels not in (1, 3):
             raise ValueError(
                 f"Expected images with 1 or 3 channels for region proposals, but {info.name} has {info.channels}"
@@ -62,16 +54,16 @@ class ProposalDetector(NormalisedDetector):
         """Whose weights may come from a classifier."""
         return self.network.backbone  # type: ignore[return-value]
 
-    @property
-    def sure(self) -> float:
-        """The score from which on a detection is to be believed."""
-        return float(self.network.sure)  # type: ignore[arg-type]
-
 
 class FittedDetector(ProposalDetector):
     """One whose network also learns what gradient descent does not fit: it has `fit(batches, generator)`, where batches
-    are (normalised images, proposals, targets) of the training split, as often as they are iterated.
+    are (normalised images, proposals, targets) of the training split, as often as they are iterated, and `fitted`,
+    whether that has been done: scores are then distances from the border of a class instead of probabilities.
     """
+
+    @property
+    def sure(self) -> float:
+        return 0.0 if self.network.fitted else super().sure
 
     def finalise(self, loader: Iterable[tuple[Tensor, list[Target]]], generator: torch.Generator) -> None:
         """Fits the network once more, after training; loader: (images, targets) of the training split."""

@@ -22,10 +22,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.ops import batched_nms, box_iou
+from torchvision.ops import batched_nms
 
 from cvbench.data.base import DatasetInfo
 from cvbench.models.detection.detector import MOST, Target
+from cvbench.models.detection.matching import labels_of, moved, nearest, sample
 from cvbench.models.detection.proposal_detector import FittedDetector
 from cvbench.models.detection.proposals import Proposals, SourceName
 from cvbench.models.detection.rcnn_fit import (
@@ -43,7 +44,6 @@ VERSION = 1
 
 CONTEXT = 16  # pixels of a crop on each side that show what surrounds the region, as published
 AT_ONCE = 128  # crops in one pass: 2,000 of 227 pixels would be 1.2 GB
-FOREGROUND = 0.25  # of the regions of a training step, at most
 NORM = 20.0  # mean length of features, to which C and the ridge are tuned
 SVM_SCORE = -1.1  # detections below are left out; the published code finds such a limit for each class
 
@@ -93,11 +93,8 @@ class RCNN(nn.Module):
         return self.features
 
     @property
-    def sure(self) -> float:
-        return 0.0 if self.fitted else 0.3
-
-    @property
     def fitted(self) -> bool:
+        """Whether scores are the machines' signed distances; before `fit` they are the softmax's probabilities."""
         return bool(self.svm_known.any())
 
     def forward(
@@ -117,9 +114,9 @@ class RCNN(nn.Module):
         chosen, labels = [], []
         for places, target in zip(regions, targets, strict=True):
             every = torch.cat([target["boxes"], places])
-            best, owner = _nearest(every, target["boxes"])
-            label = torch.where(best >= 0.5, _labels_of(target, owner), 0)
-            picked = _sample(label > 0, self.regions_trained)
+            best, owner = nearest(every, target["boxes"])
+            label = torch.where(best >= 0.5, labels_of(target, owner), 0)
+            picked = sample(label > 0, self.regions_trained)
             chosen.append(every[picked])
             labels.append(label[picked])
         deep = self.features(self._crops(images, chosen)).deep
@@ -141,7 +138,7 @@ class RCNN(nn.Module):
         boxes = boxes[kept]
         if self.fitted:
             shifts = (self.box_weight[label] @ (seen.pooled[region] * self.scales[1])[:, :, None])[..., 0]
-            boxes = _moved(boxes, shifts + self.box_bias[label])
+            boxes = moved(boxes, shifts + self.box_bias[label])
         return {"boxes": boxes, "labels": label + 1, "scores": found[kept]}
 
     def _features(self, images: Tensor, regions: list[Tensor]) -> Features:
@@ -158,20 +155,21 @@ class RCNN(nn.Module):
         return crops.contiguous(memory_format=torch.channels_last) if last else crops
 
     def fit(self, batches: Batches, generator: torch.Generator) -> None:
-        """Support vector machines and box regressions from the training split, streamed three times at most.
+        """Support vector machines and box regressions from the training split, streamed twice.
 
         Deterministic. Classes without a thing to learn from are never detected; boxes of those without regions near
-        enough are left as proposed.
+        enough are left as proposed. Memory holds the deep features of all things of the split (see `_things`); the rest
+        is bounded.
         """
-        things, lengths = self._things(batches)
-        self.scales.copy_(torch.from_numpy(NORM / np.maximum(lengths, 1e-12)))
+        things, scales = self._things(batches)
+        self.scales.copy_(torch.from_numpy(scales))
         machines = [Machine(features) for features in things]
         drawn = int(torch.randint(2**31, (), generator=generator))
         near = [Reservoir(np.random.default_rng([drawn, label])) for label in range(len(machines))]
         for regions, target, seen in self._seen(batches):
             for label, machine in enumerate(machines):
                 own = target["boxes"][target["labels"] == label + 1]
-                best, owner = _nearest(regions, own)
+                best, owner = nearest(regions, own)
                 machine.see(_array(seen.deep[best < NEGATIVE_BELOW] * self.scales[0]))
                 close = best >= NEAR
                 if close.any():
@@ -193,7 +191,10 @@ class RCNN(nn.Module):
             self.box_weight[label], self.box_bias[label] = torch.from_numpy(weight), torch.from_numpy(bias)
 
     def _things(self, batches: Batches) -> tuple[list[NDArray[np.float32]], NDArray[np.float64]]:
-        """Scaled deep features of each class's things, and the mean lengths of deep and of pooled features."""
+        """Scaled deep features of each class's things, and what scales deep and pooled features, float64 (2,).
+
+        All things are held, whatever their number: 16 KB each with AlexNet, 1.6 GB for 100,000 of them.
+        """
         found: list[list[NDArray[np.float32]]] = [[] for _ in range(self.num_classes)]
         lengths, count = np.zeros(2), 0
         for images, _, targets in batches:
@@ -206,10 +207,9 @@ class RCNN(nn.Module):
             labels = torch.cat([target["labels"] for target in targets])
             for label in range(self.num_classes):
                 found[label].append(_array(seen.deep[labels == label + 1]))
-        lengths /= max(1, count)
-        scale = np.float32(NORM / max(lengths[0], 1e-12))
+        scales = NORM / np.maximum(lengths / max(1, count), 1e-12)
         empty = np.zeros((0, self.features.deep_size), np.float32)
-        return [np.concatenate([empty, *features]) * scale for features in found], lengths
+        return [np.concatenate([empty, *features]) * np.float32(scales[0]) for features in found], scales
 
     def _seen(self, batches: Batches) -> Iterator[tuple[Tensor, Target, Features]]:
         """Regions, target and features of each image."""
@@ -218,37 +218,8 @@ class RCNN(nn.Module):
                 yield places, target, self._features(image[None], [places])
 
 
-def _nearest(regions: Tensor, things: Tensor) -> tuple[Tensor, Tensor]:
-    """Each region's largest IoU with one of the things, and which; 0 and 0 where there is none."""
-    if not len(things):
-        return regions.new_zeros(len(regions)), torch.zeros(len(regions), dtype=torch.int64, device=regions.device)
-    best, owner = box_iou(regions, things).max(dim=1)
-    return best, owner
-
-
-def _labels_of(target: Target, owner: Tensor) -> Tensor:
-    return target["labels"][owner] if len(target["labels"]) else torch.zeros_like(owner)
-
-
-def _sample(positive: Tensor, count: int) -> Tensor:
-    """Indices of `count` regions at most, drawn at random: up to a quarter positive ones, the rest background."""
-    right, wrong = (mask.nonzero()[:, 0] for mask in (positive, ~positive))
-    right = right[torch.randperm(len(right), device=right.device)[: max(1, round(FOREGROUND * count))]]
-    wrong = wrong[torch.randperm(len(wrong), device=wrong.device)[: count - len(right)]]
-    return torch.cat([right, wrong])
-
-
 def _split(part: Tensor, regions: list[Tensor]) -> Any:
     return torch.split(part, [len(places) for places in regions])
-
-
-def _moved(boxes: Tensor, shifts: Tensor) -> Tensor:
-    """Boxes (N, 4) xyxy corrected by (N, 4) predictions of `rcnn_fit.box_targets`."""
-    centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    centres = centres + shifts[:, :2] * sizes
-    # A box grows at most as torchvision lets it: a wild prediction must not become infinity.
-    halves = sizes * shifts[:, 2:].clamp(max=float(np.log(1000.0 / 16))).exp() / 2
-    return torch.cat([centres - halves, centres + halves], dim=1)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
@@ -295,4 +266,4 @@ def build(
     else:
         features = BackboneFeatures(backbone, width, info.channels, pooled, hidden, freeze, freeze_norm)
     network = RCNN(features, info.num_classes, crop_size, regions_trained, score_threshold, nms_threshold)
-    return FittedDetector(network, info, Proposals(source, proposals), features.mean, features.std, features.wants)
+    return FittedDetector(network, info, Proposals(source, proposals), features)

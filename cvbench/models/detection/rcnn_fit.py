@@ -40,8 +40,9 @@ class Linear(NamedTuple):
 class Machine:
     """One class against the rest: its positives, and those negatives that are hard for it.
 
-    positives: float32 (P, D), features of the class's things themselves. Memory holds at most what is hard for the
-    present machine and `FIT_EVERY` further negatives and those of one image.
+    positives: float32 (P, D), features of the class's things themselves, all of them: their number is not bounded. Of
+    negatives, memory holds at most what is hard for the present machine, and `FIT_EVERY` further ones and those of one
+    image.
     """
 
     positives: Floats

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvbench.models.detection.backbone import build_backbone
+from cvbench.models.feature_maps import build_backbone
 
 
 class Features(NamedTuple):

@@ -14,8 +14,8 @@ from __future__ import annotations
 from torch import nn
 
 from cvbench.data.base import DatasetInfo
-from cvbench.models.detection.backbone import build_backbone
-from cvbench.models.detection.detector import NormalisedDetector
+from cvbench.models.detection.detector import detector_on
+from cvbench.models.feature_maps import build_backbone
 
 VERSION = 1
 
@@ -71,4 +71,4 @@ def build(
         score_thresh=score_threshold,
         nms_thresh=nms_threshold,
     )
-    return NormalisedDetector(network, info, body.mean, body.std, body.wants, divisor=max(32, *strides))
+    return detector_on(network, info, body)

@@ -1,4 +1,4 @@
-"""Backbones of detectors: maps by stride under published names, pyramids, and what is frozen."""
+"""Backbones: maps by stride under published names, pyramids, and what is frozen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.models import get_model
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
-from cvbench.models.detection.backbone import build_backbone
+from cvbench.models.feature_maps import build_backbone
 
 
 def shapes(maps: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
@@ -47,7 +47,7 @@ def test_timm_brings_its_statistics_and_grey_images_are_repeated():
 
 
 def test_a_pyramid_has_as_many_maps_at_every_stride():
-    backbone = build_backbone("small", strides=(8, 16, 32, 64), pyramid=True, pyramid_channels=12)
+    backbone = build_backbone("small", strides=(8, 16, 32, 64), pyramid_channels=12)
     maps = backbone(torch.rand(1, 3, 128, 64))
     assert shapes(maps) == {"8": (12, 16, 8), "16": (12, 8, 4), "32": (12, 4, 2), "64": (12, 2, 1)}
     assert backbone.out_channels == 12

@@ -1,4 +1,4 @@
-"""Backbones of detectors: a network's feature maps by stride, with a feature pyramid on top where one is wanted.
+"""Backbones: a classifier's feature maps by stride, with a feature pyramid on top where one is wanted.
 
 A backbone is named `small` (the light net of `cvbench.models.backbones`), `torchvision/NAME` or `timm/NAME`.
 """
@@ -89,8 +89,7 @@ def build_backbone(
     *,
     strides: Sequence[int] = (8, 16, 32),
     width: int = 16,
-    pyramid: bool = False,
-    pyramid_channels: int = 64,
+    pyramid_channels: int | None = None,
     channels: int = 3,
     weights: str | None = None,
     freeze: int = 0,
@@ -99,16 +98,16 @@ def build_backbone(
     """The backbone `name`: "small", "torchvision/NAME" or "timm/NAME".
 
     strides: of the maps that are returned, rising, 2 to 32; 64 too with a pyramid (its last map, every other pixel).
-    width: maps of the first stage of "small". pyramid: a feature pyramid of `pyramid_channels` maps a stride on top
-    (Lin et al., arXiv:1612.03144). channels: of the images; libraries' networks want 3, and grey ones are repeated.
-    weights: None (random), or published weights of torchvision's (IMAGENET1K_V1) or timm's (a tag, DEFAULT), which may
-    be downloaded. freeze: layers up to and with the map of this stride are not trained, 0: all are; 4 is what
+    width: maps of the first stage of "small". pyramid_channels: maps a stride of a feature pyramid on top (Lin et al.,
+    arXiv:1612.03144); None: no pyramid. channels: of the images; libraries' networks want 3, and grey ones are
+    repeated. weights: None (random), or published weights of torchvision's (IMAGENET1K_V1) or timm's (a tag, DEFAULT),
+    which may be downloaded. freeze: layers up to and with the map of this stride are not trained, 0: all are; 4 is what
     torchvision does with pretrained ResNets. freeze_norm: batch norm of the body keeps its statistics, scale and shift
     in training too, as torchvision has it with pretrained backbones, where batches are tiny. Nothing is frozen by
     default, whether there are weights or not.
     Raises ValueError: unknown name, weights, or a network without maps at these strides.
     """
-    allowed = (2, 4, 8, 16, 32, 64) if pyramid else (2, 4, 8, 16, 32)
+    allowed = (2, 4, 8, 16, 32) if pyramid_channels is None else (2, 4, 8, 16, 32, 64)
     if not strides or any(s not in allowed for s in strides) or list(strides) != sorted(set(strides)):
         raise ValueError(f"Expected `strides` to be rising, out of {allowed}, but got {tuple(strides)}")
     if freeze not in (0, *allowed[:5]):
@@ -125,7 +124,7 @@ def build_backbone(
         body = _timm(network_name, weights, needed, channels)
     else:
         raise ValueError(f"Expected a backbone small, torchvision/NAME or timm/NAME, but got {name!r}")
-    backbone = Backbone(body, strides, pyramid_channels if pyramid else None, freeze_norm)
+    backbone = Backbone(body, strides, pyramid_channels, freeze_norm)
     if freeze:
         _stop(backbone, _reached(backbone, (freeze,)))
     # What lies behind the last map that is used gets no gradients, which DDP would wait for.

@@ -1,0 +1,56 @@
+"""Evidence and truth on disk: .npz files that hold numbers and text, and never a pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
+
+# Text is kept as its JSON in UTF-8: an array of numpy's own strings is as wide as its longest, so that one caption of
+# ten thousand words would cost gigabytes.
+_TEXT = ".json"
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Writes an .npz that `numpy.load(allow_pickle=False)` reads, atomically. Arrays of objects: (N,), all str."""
+    plain = {
+        name + _TEXT if array.dtype == object else name: _encoded(array) if array.dtype == object else array
+        for name, array in arrays.items()
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
+    try:
+        np.savez_compressed(temporary, **plain)  # type: ignore[arg-type]
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_arrays(path: Path) -> Arrays:
+    """What `save_arrays` wrote. Raises ValueError that names the file where it is missing, damaged or holds objects."""
+    try:
+        # opened here, because numpy leaves the file of a broken archive open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {
+                name.removesuffix(_TEXT): texts(json.loads(array.tobytes())) if name.endswith(_TEXT) else array
+                for name, array in arrays.items()
+            }
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path}: Expected arrays that the run has left, but reading them gave: {error}") from None
+
+
+def texts(several: list[str]) -> NDArray[np.object_]:
+    """Strings of any length as an array (N,)."""
+    array = np.empty(len(several), dtype=object)
+    array[:] = several
+    return array
+
+
+def _encoded(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(array.tolist()).encode(), dtype=np.uint8)
