@@ -49,6 +49,8 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.made
 $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	@echo "Installing cvbench and what its tests need into $(VENV) (minutes, once) …"
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@command -v java >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y default-jre-headless; } >/dev/null 2>&1 || \
+	  echo "No java here: what compares with Java's tokenizer and METEOR will be skipped."
 	@touch $@ $(VENV)/.installed
 
 clean:

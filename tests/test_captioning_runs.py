@@ -134,3 +134,13 @@ def test_a_data_set_without_training_captions_has_no_vocabulary(
     model = {"name": "prior", "weights": str(tmp_path / "prior.pt")}
     assert call(*suite(tmp_path, mode="evaluate", datasets=[without], models=[model], recipe={"batch_size": 8})) == 1
     assert "vocabulary" in capsys.readouterr().err
+
+
+def test_a_captioner_can_be_looked_into(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, _ = found(store, "show_attend_tell")
+    Image.fromarray(np.full((80, 120, 3), 90, np.uint8)).save(tmp_path / "photo.png")
+    photo, sheet = str(tmp_path / "photo.png"), str(tmp_path / "sheet.png")
+    assert call("inspect", "filters", str(folder), "--out", sheet) == 0
+    assert call("inspect", "maps", str(folder), photo, "--out", sheet) == 0
+    assert call("inspect", "gradcam", str(folder), photo, "--out", sheet) == 2
+    assert "Expected a run of classification" in " ".join(capsys.readouterr().err.split())

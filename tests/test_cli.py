@@ -181,7 +181,7 @@ def test_plan_says_which_data_are_not_here(cvbench: Callable[..., Result]) -> No
     told = [line for line in text.out.splitlines() if line.startswith("data not here: ")]
     assert len(told) == 2
     assert told[0].startswith(
-        "data not here: mnist: The dataset mnist is not there: the data root ./data does not exist"
+        f"data not here: mnist: The dataset mnist is not there: the data root {Path.cwd() / 'data'} does not exist"
     )
     assert told[1].startswith("data not here: cifar10: The dataset cifar10 is not there")
     found = json.loads(cvbench("plan", "bench.yaml", "--json").out)

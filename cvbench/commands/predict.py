@@ -20,7 +20,7 @@ def predict(
     out: Annotated[Path, Parameter(help="Folder for what is drawn, and for predictions.json.")] = DEFAULT_OUT,
     json: Json = False,
 ) -> int:
-    """Let a finished run's model look at images: top-5 classes, coloured masks, or boxes."""
+    """Let a finished run's model look at images: top-5 classes, coloured masks, boxes, or captions."""
     if not images:
         raise ValueError("name at least one image")
     from cvbench.predict import predict as look

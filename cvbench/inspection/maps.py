@@ -64,7 +64,7 @@ def draw_maps(run: Path, image: Path, *, layers: int = 8, channels: int = 8) -> 
     if channels < 1:
         raise ValueError(f"--channels: Expected at least 1, but got {channels}")
     subject = open_subject(run, image)
-    model = subject.task.model
+    model = subject.task.predictor()
     calls = readable(trace(model, subject.images), layers)
     height, width = subject.images.shape[2:]
     seen = below(scaled(subject.pixels, 2 * _SIDE), written([f"{width} x {height} pixels, as the model gets it"], 280))
