@@ -100,6 +100,7 @@ class Board(_Part):
     split_sizes: dict[str, int]
     classes: tuple[str, ...]
     absent_classes: tuple[str, ...]
+    absent_metrics: dict[str, str] = {}
     licence: str
     redistributable: bool
     metrics: tuple[Metric, ...]

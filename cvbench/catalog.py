@@ -111,6 +111,13 @@ def metrics(task: str) -> tuple[str, dict[str, tuple[str, str, str]]]:
     return literals["PRIMARY"], literals["METRICS"]
 
 
+@cache
+def at_test(task: str) -> tuple[str, ...]:
+    """Metrics of a task that validations leave out, by the literal `AT_TEST` of `metrics/<task>.py`, if any."""
+    found: tuple[str, ...] = declaration.read(PACKAGE / "metrics" / f"{task}.py").literals.get("AT_TEST", ())
+    return found
+
+
 def _own(kind: str, name: str, task: str | None) -> Entry | None:
     """The entry that is a file of this package, or None."""
     if not name.isidentifier():

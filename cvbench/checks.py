@@ -74,9 +74,13 @@ def check_names(document: Document, file: Path) -> list[Problem]:
         if primary not in metrics:
             rule = f"unknown {task} metric {primary!r}{catalog.nearest(primary, metrics)}"
             problems.append(document.problem(("primary",), rule))
-        elif metrics[primary][0] == "none":
-            ranked = ", ".join(name for name, (direction, *_) in metrics.items() if direction != "none")
-            rule = f"nothing can be ranked by {primary!r}, of which neither more nor less is better; take {ranked}"
+        late = catalog.at_test(task) if data.get("mode") != "evaluate" else ()
+        usable = ", ".join(name for name, (way, *_) in metrics.items() if way != "none" and name not in late)
+        if primary in metrics and metrics[primary][0] == "none":
+            rule = f"nothing can be ranked by {primary!r}, of which neither more nor less is better; take {usable}"
+            problems.append(document.problem(("primary",), rule))
+        elif primary in late:
+            rule = f"{primary!r} is measured at the test alone, so that no model can be selected by it; take {usable}"
             problems.append(document.problem(("primary",), rule))
     problems += _check_labels(document)
     seeds = data.get("seeds")

@@ -26,6 +26,9 @@ def predict(run: Path | str, images: Sequence[Path], out: Path) -> list[dict[str
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
         raise ValueError(f"Expected images of different names, but got several called {', '.join(twice)}")
+    absent = [str(path) for path in images if not path.is_file()]
+    if absent:
+        raise ValueError(f"{absent[0]}: no such file; correct the path")
     task, record = load_task(run)
     torch.set_num_threads(record.execution.threads)
     out.mkdir(parents=True, exist_ok=True)

@@ -86,6 +86,7 @@ class DatasetFacts(_Part):
 class Record(_Part):
     """One finished run. Metrics are `split/name` -> fraction in [0, 1] unless the metric says otherwise.
 
+    absent_metrics: those that the task has and this run could not measure -> why.
     per_class: metric -> class -> value; None where the class appears in neither truth nor prediction.
     samples: split -> number of distinct samples that were scored.
     """
@@ -97,6 +98,7 @@ class Record(_Part):
     dataset: DatasetFacts
     metrics: dict[str, float]
     directions: dict[str, str]
+    absent_metrics: dict[str, str] = {}
     per_class: dict[str, dict[str, float | None]] = Field(default_factory=dict)
     absent_classes: tuple[str, ...] = ()
     costs: Costs

@@ -59,6 +59,7 @@ def conclude(run: Tested) -> Record:
     scores, per_class = task.scores.score(evidence, truth), task.scores.per_class(evidence, truth)
     at_test: Callable[..., dict[str, float]] | None = getattr(task.scores, "at_test", None)
     scores |= at_test(evidence, truth) if at_test is not None else {}
+    absent: Callable[..., dict[str, str]] | None = getattr(task.scores, "absent", None)
     if spec.primary not in scores:
         raise ValueError(
             f"{run.info.name}: split 'test': Expected something that the primary metric {spec.primary} is defined by, "
@@ -75,6 +76,7 @@ def conclude(run: Tested) -> Record:
         dataset=DatasetFacts.model_validate({name: getattr(run.info, name) for name in DatasetFacts.model_fields}),
         metrics=found,
         directions={name: metrics[name.partition("/")[2]][0] for name in found},
+        absent_metrics=absent(scores) if absent is not None else {},
         per_class=per_class,
         absent_classes=tuple(sorted({n for v in per_class.values() for n, value in v.items() if value is None})),
         costs=_costs(run, len(ids)),
@@ -101,8 +103,8 @@ def conclude(run: Tested) -> Record:
     if confusion is not None:
         _write_confusion(run.folder / "confusion.csv", confusion(evidence, truth), run.info.classes)
     title = f"{spec.name}: image, prediction, truth"
-    draw_samples(task, run.dataset.splits["test"], run.folder / "samples.png", title=title)
     torch.save(task.model.state_dict(), run.folder / "model.pt")
+    draw_samples(task, run.dataset.splits["test"], run.folder / "samples.png", title=title)
     (run.folder / "best.ckpt").unlink(missing_ok=True)
     write_record(record, run.folder / "record.json")
     return record

@@ -17,6 +17,7 @@ from cvbench.data import streets
 from cvbench.language.tokenizer import tokens
 from cvbench.language.vocabulary import SPECIAL, from_text
 from cvbench.record import Record, load_records
+from tests.data.captioned import draw, write
 
 OPTIONS = {"height": 32, "width": 32, "train": 24, "val": 6, "test": 9}
 STREETS = {"name": "streets", "options": OPTIONS}
@@ -126,6 +127,13 @@ def test_what_neither_way_is_better_by_cannot_be_ranked_by(tmp_path: Path, capsy
     assert "nothing can be ranked by 'length'" in " ".join(capsys.readouterr().err.split())
 
 
+def test_what_is_measured_at_the_test_alone_selects_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*suite(tmp_path, primary="meteor")) == 2
+    assert "'meteor' is measured at the test alone" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_data_set_without_training_captions_has_no_vocabulary(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,3 +152,37 @@ def test_a_captioner_can_be_looked_into(store: Path, tmp_path: Path, capsys: pyt
     assert call("inspect", "maps", str(folder), photo, "--out", sheet) == 0
     assert call("inspect", "gradcam", str(folder), photo, "--out", sheet) == 2
     assert "Expected a run of classification" in " ".join(capsys.readouterr().err.split())
+
+
+def test_meteor_that_cannot_be_had_is_missing_and_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CVBENCH_METEOR_JAR", str(tmp_path / "nowhere.jar"))
+    assert call(*suite(tmp_path, models=["prior"])) == 0
+    (record,) = load_records(tmp_path / "runs")
+    assert "test/meteor" not in record.metrics
+    assert "nowhere.jar" in record.absent_metrics["meteor"]
+    (board,) = (tmp_path / "runs" / "boards").glob("*/leaderboard.md")
+    assert "Not measured: meteor (" in board.read_text(encoding="utf-8")
+    assert str(tmp_path) not in board.read_text(encoding="utf-8")  # where somebody's files lie is nobody's business
+
+
+def test_captions_of_ten_thousand_words_are_learnt_scored_and_drawn(tmp_path: Path) -> None:
+    """One in train, one in test, and a word of ten thousand letters: from files to a record, a board and a picture."""
+    names = {role: [f"{role}/{place}.png" for place in range(4)] for role in ("train", "val", "test")}
+    captions = {name: [f"A picture of number {place}."] for role in names.values() for place, name in enumerate(role)}
+    captions["train/0.png"] += ["word " * 10_000]
+    captions["test/0.png"] += ["sign " * 10_000, "x" * 10_000]
+    draw(tmp_path / "own", captions)
+    write(tmp_path / "own" / "captions.json", captions)
+    own = {"name": "folder_captions", "options": {"path": str(tmp_path / "own"), "min_count": 1}}
+    recipe = RECIPE | {"input_size": [32, 32], "batch_size": 4, "epochs": 1}
+    assert call(*suite(tmp_path, datasets=[own], models=[TELLER], recipe=recipe)) == 0
+    (record,) = load_records(tmp_path / "runs")
+    folder = tmp_path / "runs" / "folder_captions" / "show_attend_tell" / record.run_id
+    assert record.samples == {"test": 4}
+    (truth,) = (tmp_path / "runs" / "folder_captions").glob("truth-*.npz")
+    assert {len(text) for text in load_arrays(truth)["references"]} >= {10_000, 49_999}
+    assert truth.stat().st_size < 20_000
+    with Image.open(folder / "samples.png") as sheet:
+        assert sheet.height < 2_000

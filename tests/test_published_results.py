@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cvbench.board import read_board
 from cvbench.executors.local import execute
 from cvbench.machine import Machine
 from cvbench.plan import plan
@@ -20,6 +21,17 @@ def test_digits_are_read_by_a_small_net(tmp_path: Path) -> None:
     records = [finish(run, tmp_path / "a" / "b" / run.run_id, machine(tmp_path)) for run in runs if run.label == "mlp"]
     assert len(records) == 3
     assert sum(record.metrics["test/top1"] for record in records) / 3 >= 0.975
+
+
+@pytest.mark.parametrize(("board", "times"), [("quick", 2.0), ("captioning-flickr8k_pack", 1.0)])
+def test_every_captioner_is_better_than_the_most_common_caption(board: str, times: float) -> None:
+    """As committed: in every seed."""
+    leaderboard = read_board(Path(__file__).parents[1] / "leaderboards" / board / "board.json")
+    (found,) = (each for each in leaderboard.boards if each.task == "captioning")
+    values = {row.model: [run.value for run in row.runs] for row in found.rows}
+    (floor,) = set(values.pop("prior"))
+    assert len(values) == 3
+    assert all(value > times * floor for several in values.values() for value in several)
 
 
 @pytest.mark.slow

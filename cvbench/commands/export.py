@@ -18,7 +18,7 @@ def export(
     out: Annotated[Path, Parameter(help="Folder for the files.")],
     json: Json = False,
 ) -> int:
-    """Write a finished run's predictions and truth as files: detection's as COCO results.json and instances.json."""
+    """Write a finished run's predictions and truth as files: in COCO's JSON, for detection and captioning."""
     from cvbench.export import export as write
 
     written = [str(path) for path in write(run, out)]

@@ -15,7 +15,10 @@ def new(
     *,
     task: Annotated[str | None, Parameter(help="classification, segmentation, detection or captioning.")] = None,
     images: Annotated[
-        Path | None, Parameter(help="Folder of class folders; of images/ and masks/; or of images/ and boxes.")
+        Path | None,
+        Parameter(
+            help="Folder of class folders; of images/ and masks/; of images/ and boxes; or of images and captions."
+        ),
     ] = None,
     out: Annotated[Path | None, Parameter(help="The YAML file to write.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace OUT where it is there, without asking.")] = False,
@@ -32,7 +35,8 @@ def new(
     images = images or Path(_ask("Folder of the images", "--images")).expanduser()
     found = benchmark.look(task, images)
     splits = ", ".join(f"{role} {count}" for role, count in found.splits.items())
-    options.say(f"{images}: {len(found.classes)} classes; {splits}")
+    classes = f"{len(found.classes)} classes; " if found.classes else ""
+    options.say(f"{images}: {classes}{splits}")
     default = Path("benchmarks") / f"{images.resolve().name}.yaml"
     out = out or Path(_ask("Write to", "--out", default=str(default))).expanduser()
     if out.is_dir():

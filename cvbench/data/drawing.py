@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache
 
@@ -19,6 +20,7 @@ Colour = tuple[int, int, int]
 PAPER: Colour = (250, 250, 248)
 INK: Colour = (28, 30, 34)
 _GAP = 8
+_MOST_LINES, _LONGEST_TEXT = 20, 5_000  # of a paragraph: a picture is no place for ten thousand words
 _STRIPES: tuple[Colour, Colour] = ((0, 0, 0), (86, 86, 86))  # how void is hatched
 
 
@@ -57,8 +59,11 @@ def wrapped(text: str, width: int, size: int = 13) -> list[str]:
     """The text in lines of at most `width` pixels; a word that is wider is cut with an ellipsis."""
     font, lines = _font(size), [""]
     for word in text.split():
-        while len(word) > 1 and font.getlength(word) > width:
-            word = word[:-2] + "…"
+        if font.getlength(word[: width + 1]) > width:  # no letter is narrower than a pixel
+            fits = bisect_right(
+                range(1, min(len(word), width)), width, key=lambda n: math.ceil(font.getlength(word[:n] + "…"))
+            )
+            word = word[: max(1, fits)] + "…"
         longer = f"{lines[-1]} {word}".strip()
         if font.getlength(longer) <= width:
             lines[-1] = longer
@@ -68,8 +73,12 @@ def wrapped(text: str, width: int, size: int = 13) -> list[str]:
 
 
 def written(paragraphs: Sequence[str], width: int, size: int = 13) -> Image.Image:
-    """Paragraphs of text on paper, `width` pixels wide and as high as they need."""
-    lines = [line for paragraph in paragraphs for line in wrapped(paragraph, width - 4, size)]
+    """Paragraphs of text on paper, `width` pixels wide and as high as they need; of long ones the first lines."""
+    lines = []
+    for paragraph in paragraphs:
+        wide = wrapped(paragraph[:_LONGEST_TEXT], width - 4, size)
+        cut = len(wide) > _MOST_LINES or len(paragraph) > _LONGEST_TEXT
+        lines += [*wide[: _MOST_LINES - 1], "…"] if cut else wide
     step = round(1.3 * size)
     image = Image.new("RGB", (width, step * len(lines) + 4), PAPER)
     draw = ImageDraw.Draw(image)

@@ -106,6 +106,8 @@ class StreetsSplit(Split):
     def target(self, index: int) -> Any:
         if self._task == "classification":  # known without drawing
             return label_of(self.seed, self.role, range(len(self))[index])
+        if (self._task, self.role) == ("captioning", "train"):
+            return list(_training_captions(len(self), self.seed, self.height, self.width)[index])
         return self[index].target
 
 
@@ -161,10 +163,9 @@ def build(root: Path, *, task: str, seed: int = 0, height: int = 96, width: int 
 
 
 @cache
-def _training_captions(count: int, seed: int, height: int, width: int) -> list[list[str]]:
+def _training_captions(count: int, seed: int, height: int, width: int) -> list[tuple[str, ...]]:
     """Those of all training scenes; kept, because each scene has to be drawn to know what is seen of it."""
-    split = StreetsSplit("train", count, seed, height, width, "captioning")
-    return [split.target(index) for index in range(count)]
+    return [scene(seed, index, height, width).captions for index in range(count)]
 
 
 # Over 1,000 train scenes of seed 0 at 96x128, divided by 255, 2 digits.

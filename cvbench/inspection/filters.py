@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from cvbench.data.base import DatasetInfo
 from cvbench.data.drawing import below, scaled, sheet, written
-from cvbench.inspection.layers import Use, strongest, watched
 from cvbench.data.shading import about_zero
+from cvbench.inspection.layers import Use, strongest, watched
 from cvbench.models.normalise import Normalised
 from cvbench.trained import load_task
 

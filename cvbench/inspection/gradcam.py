@@ -20,8 +20,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cvbench.data.drawing import below, scaled, sheet, written
-from cvbench.inspection.layers import Call, Use, open_subject, trace, watched
 from cvbench.data.shading import heat, overlaid
+from cvbench.inspection.layers import Call, Use, open_subject, trace, watched
 
 _SIDE = 420  # pixels of a picture
 

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cvbench.data.drawing import INK, PAPER, below, beside, scaled, sheet, written
 from cvbench.data.files import read_image
-from cvbench.inspection.kernels import Kernel, correlate
 from cvbench.data.shading import ABOVE, BELOW, signed
+from cvbench.inspection.kernels import Kernel, correlate
 
 _SIDE = (
     400  # pixels of a tile's picture; a larger image shrinks first, else a 3 x 3 kernel would change nothing visible

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cvbench.data.drawing import below, scaled, sheet, written
-from cvbench.inspection.layers import Call, Use, open_subject, strongest, trace, watched
 from cvbench.data.shading import between
+from cvbench.inspection.layers import Call, Use, open_subject, strongest, trace, watched
 
 _SIDE = 128  # pixels of a map's picture
 RULE = (

@@ -36,7 +36,7 @@ def build_vocabulary(captions: Iterable[Sequence[str]], min_count: int = 1) -> t
     ('<pad>', '<begin>', '<end>', '<unknown>', 'a', 'dog')
     """
     counts = Counter(word for caption in captions for word in caption)
-    known = (word for word, count in counts.items() if count >= min_count)
+    known = (word for word, count in counts.items() if count >= min_count and word not in SPECIAL)
     return SPECIAL + tuple(sorted(known, key=lambda word: (-counts[word], word)))
 
 

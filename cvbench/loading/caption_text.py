@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cvbench.data.base import DataError, Split
 from cvbench.loading.batches import CaptioningBatch
 from cvbench.loading.geometry import Geometry
 from cvbench.loading.targets import Targets
@@ -25,6 +26,14 @@ class CaptionText(Targets):
     ragged = True
     on_host = ("draws", "text", "text_bytes")
     most_validated = 1000
+
+    @staticmethod
+    def check_split(split: Split, name: str) -> None:
+        if len(split) < 2:
+            raise DataError(
+                f"{name}: Expected at least two images, but got {len(split)}: CIDEr weighs words by how many images "
+                "have them, and of a single one it is always 0"
+            )
 
     @staticmethod
     def misfit(target: Any, size: tuple[int, int]) -> str | None:

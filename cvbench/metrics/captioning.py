@@ -41,12 +41,14 @@ METRICS = {
     "bleu4": ("max", "BLEU-4: the same, up to four words; over the corpus, closest reference length", "%"),
     "rouge_l": ("max", "ROUGE-L: longest common subsequence of words, F-measure with beta 1.2", "%"),
     "cider": ("max", "CIDEr-D: cosine of weighted n-grams to references, clipped, with a length penalty", "x100"),
-    "cider_plain": ("max", "CIDEr as first published: without clipping and length penalty", "x100"),
+    "cider_plain": ("max", "CIDEr without clipping and length penalty; words as they are, not stemmed", "x100"),
     "meteor": ("max", "METEOR 1.5: aligned words, stems, synonyms and paraphrases; needs Java", "%"),
     "length": ("none", "mean number of words of a caption", ""),
     "vocabulary": ("none", "number of different words that the captions use", ""),
-    "novel": ("none", "share of captions that are, word by word, no training caption", "%"),
+    "novel": ("none", "share of captions that say something and are, word by word, no training caption", "%"),
 }
+# of these, what `at_test` gives: no model can be selected by it
+AT_TEST = ("meteor",)
 
 
 def score(evidence: Arrays, truth: Arrays) -> dict[str, float]:
@@ -58,7 +60,7 @@ def score(evidence: Arrays, truth: Arrays) -> dict[str, float]:
         ValueError: ids of evidence and truth differ, no image, counts and references contradict each other, an image
             without references.
     """
-    split = _tokenized(evidence, truth)
+    split = tokenized(evidence, truth)
     columns = caption_columns(split.captions, split.references)
     ngrams = all_ngrams(columns)
     values = cider(columns, ngrams)
@@ -72,7 +74,8 @@ def score(evidence: Arrays, truth: Arrays) -> dict[str, float]:
     }
     if "training" in truth:
         keys = np.array([caption_key(caption) for caption in split.captions], dtype=np.uint64)
-        scores["novel"] = float(np.isin(keys, truth["training"], invert=True).mean())
+        new = np.isin(keys, truth["training"], invert=True) & (columns.lengths[columns.candidates] > 0)
+        scores["novel"] = float(new.mean())
     return scores
 
 
@@ -81,7 +84,7 @@ def at_test(evidence: Arrays, truth: Arrays) -> dict[str, float]:
 
     Raises ValueError as `score`.
     """
-    split = _tokenized(evidence, truth)
+    split = tokenized(evidence, truth)
     try:
         return {"meteor": meteor.meteor(split.captions, split.references).corpus}
     except meteor.UnavailableError:
@@ -115,7 +118,7 @@ class _Split(NamedTuple):
     references: list[list[list[str]]]
 
 
-def _tokenized(evidence: Arrays, truth: Arrays) -> _Split:
+def tokenized(evidence: Arrays, truth: Arrays) -> _Split:
     """Words, images in the order of their numbers, so that no sum depends on how the rows were gathered."""
     captions = _texts("captions", aligned({name: evidence[name] for name in ("ids", "captions")}, truth)["captions"])
     references = _texts("references", truth["references"])

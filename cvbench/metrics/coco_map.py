@@ -48,7 +48,7 @@ def coco_table(found: Found, known: Known, num_classes: int) -> CocoTable:
     for label in range(num_classes):
         truth = of_class(known, label)
         if not truth.ignored.all():
-            curves = _curves(_surest(of_class(found, label)), truth)
+            curves = _curves(surest(of_class(found, label)), truth)
             precision[label] = curves["precision"][:, :, 0, :, -1]
             recall[label] = curves["recall"][:, 0]
     return CocoTable(precision, recall)
@@ -83,7 +83,7 @@ def class_ap(table: CocoTable) -> tuple[Floats, Floats]:
     return np.where(defined, over_all, np.nan), np.where(defined, at_half, np.nan)
 
 
-def _surest(found: Found) -> Found:
+def surest(found: Found) -> Found:
     """At most 100 detections an image, the first of them."""
     rows = np.arange(len(found.images))
     begins = np.diff(found.images, prepend=-1) != 0

@@ -1,8 +1,9 @@
 """METEOR 1.5, asked of its Java program.
 
 Denkowski & Lavie, "Meteor universal: language specific translation evaluation for any target language", WMT 2014. The
-program is started once a process, the first time that it is needed, and gets the words as `pycocoevalcap` gives them.
-Its jar is not ours to ship: it is what `CVBENCH_METEOR_JAR` names, or that of an installed `pycocoevalcap`.
+program is started when it is needed, serves all calls of a process until it is idle, and gets the words as
+`pycocoevalcap` gives them. Its jar is not ours to ship: it is what `CVBENCH_METEOR_JAR` names, or that of an installed
+`pycocoevalcap`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,8 @@ from cvbench.metrics.caption_columns import Floats, Tokens
 JAR = "CVBENCH_METEOR_JAR"
 # For one answer; the first one waits for Java and the table of paraphrases, 5 to 20 seconds.
 PATIENCE_SECONDS = 120.0
+# Java holds a gigabyte: between the tests of two long trainings it is let go, and its answers are kept.
+IDLE_SECONDS = 60.0
 
 
 class UnavailableError(RuntimeError):
@@ -50,7 +53,7 @@ def meteor(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]])
         UnavailableError: no Java, no jar, or Java failed, or took too long.
     """
     lines = [_line(caption, known) for caption, known in zip(candidates, references, strict=True)]
-    with _LOCK:
+    with _LOCK, _let_go_when_idle():
         _FAILURES.clear()  # what Java could not do with other captions, it may with these
         new = [line for line in dict.fromkeys(lines) if _key(line) not in _ANSWERS]
         for line, (answer,) in zip(new, _asked(new, 1), strict=True):
@@ -164,6 +167,26 @@ _LOCK = threading.Lock()
 _ANSWERS: dict[bytes, tuple[str, ...]] = {}
 _FAILURES: list[str] = []  # of the last call
 _RUNNING: list[_Java] = []
+_TIMERS: list[threading.Timer] = []
+
+
+@contextlib.contextmanager
+def _let_go_when_idle() -> Iterator[None]:
+    """Ends Java some time after this call, unless another comes by then. Holds no lock."""
+    while _TIMERS:
+        _TIMERS.pop().cancel()
+    try:
+        yield
+    finally:
+        if _RUNNING:
+            _TIMERS.append(timer := threading.Timer(IDLE_SECONDS, _let_go))
+            timer.daemon = True
+            timer.start()
+
+
+def _let_go() -> None:
+    with _LOCK:
+        _close()
 
 
 def _asked(lines: Sequence[str], answers: int) -> list[tuple[str, ...]]:

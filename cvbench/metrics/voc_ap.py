@@ -46,7 +46,7 @@ def voc_ap(found: Found, known: Known, num_classes: int) -> VocAP:
 
 def true_positives(found: Found, known: Known) -> NDArray[np.bool_]:
     """Of one class, which detections are right, in falling order of score; those on ignored boxes are left out."""
-    best = _most_overlapped(found, known)
+    best = most_overlapped(found, known)
     best = best[np.argsort(-found.scores, kind="stable")]
     best = best[(best < 0) | ~known.ignored[best]] if len(known.ignored) else best
     right = np.zeros(len(best), dtype=bool)
@@ -78,7 +78,7 @@ def _envelope(hits: NDArray[np.bool_]) -> Floats:
     return best
 
 
-def _most_overlapped(found: Found, known: Known) -> Integers:
+def most_overlapped(found: Found, known: Known) -> Integers:
     """The row of the truth box that each detection overlaps most, int64 (M,); -1 where that is below `MIN_OVERLAP`."""
     chosen = np.full(len(found.scores), -1, dtype=np.int64)
     plain = known._replace(crowd=np.zeros_like(known.crowd))  # ordinary IoU

@@ -13,6 +13,10 @@ from cvbench.models import zoo
 from cvbench.models.initialise import kaiming
 
 
+class NoMapError(ValueError):
+    """A network has no feature map at a stride that is asked for."""
+
+
 class Small(nn.Module):
     """A light backbone: five stages of halved sides, the first one convolution, the others two, batch norm and ReLU."""
 
@@ -99,7 +103,7 @@ def transplant(network: Vgg16, state: dict[str, Tensor]) -> None:
 def torchvision_maps(name: str, weights: Any, strides: tuple[int, ...]) -> tuple[nn.Module, dict[int, int]]:
     """A torchvision classifier cut to its last map of each stride, and the number of maps by stride.
 
-    Raises ValueError where the network has no map (B, C, H / stride, W / stride), as Inception and Swin do not.
+    Raises NoMapError where the network has no map (B, C, H / stride, W / stride), as Inception and Swin do not.
     """
     from torchvision.models import MaxVit, VisionTransformer, get_model
     from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
@@ -125,7 +129,7 @@ def torchvision_maps(name: str, weights: Any, strides: tuple[int, ...]) -> tuple
         for stride in strides:
             of_stride = [n for n, shape in shapes.items() if shape[2:] == (side // stride, side // stride)]
             if not of_stride:
-                raise ValueError(
+                raise NoMapError(
                     f"torchvision/{name} has no feature map at stride {stride}: it cannot be a backbone here. Take a "
                     "convolutional network, such as torchvision/resnet18."
                 )

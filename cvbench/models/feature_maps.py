@@ -167,7 +167,7 @@ def _timm(name: str, weights: str | None, needed: tuple[int, ...], channels: int
     strides, maps = tuple(network.feature_info.reduction()), network.feature_info.channels()
     body = Body(network, strides, dict(zip(strides, maps, strict=True)), wants)
     if not _has_maps(body, needed):
-        raise ValueError(
+        raise backbones.NoMapError(
             f"timm/{name} does not give the feature maps at strides {', '.join(map(str, needed))} that are needed "
             f"(it has {', '.join(map(str, strides))}). Take a convolutional network, such as timm/resnet18."
         )

@@ -127,6 +127,9 @@ def protocol(board: Board) -> list[str]:
     sentences += [f"{key.replace('_', ' ').capitalize()}: {_words(value)}." for key, value in rest.items()]
     if board.selection:
         sentences.append(f"Tested checkpoint: {'; '.join(board.selection)}.")
+    if board.absent_metrics:
+        reasons = "; ".join(f"{name} ({reason})" for name, reason in board.absent_metrics.items())
+        sentences.append(f"Not measured: {reasons}.")
     if board.absent_classes:
         sentences.append(
             f"Without a value in these test data, so left out of means: {', '.join(board.absent_classes)}."

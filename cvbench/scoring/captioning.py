@@ -121,7 +121,7 @@ def _read_results(path: Path, truth: Path, known: dict[str, NDArray[Any]]) -> di
     missing = [number for image, number in enumerate(images) if image not in captions]
     if missing:
         some = ", ".join(map(str, missing[:3])) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        rule = f"expected a caption for each of the {len(images)} images of {truth}, but got none for {some}"
+        rule = f"expected a caption for each of the {len(images)} images of {truth}, but got none for image_id {some}"
         raise ValueError(f"{path}: {rule}; write one, an empty one at worst")
     return {"ids": known["ids"], "captions": _column([captions[image] for image in range(len(images))])}
 

@@ -45,7 +45,8 @@ class Scores(Protocol):
     """A module of `cvbench.metrics`: one implementation of scoring for validation, test, files and statistics.
 
     Where a confusion matrix means something, it also has `confusion(evidence, truth)`, int64 (C, C+1); where some
-    scores take too long for every validation, `at_test(evidence, truth)`, which gives these.
+    scores take too long for every validation, `at_test(evidence, truth)`, which gives these; where some may be missing
+    for a reason, `absent(scores)`, name -> reason.
     """
 
     METRICS: dict[str, tuple[str, str, str]]

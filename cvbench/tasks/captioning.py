@@ -6,20 +6,20 @@ Source: Vinyals, Toshev, Bengio & Erhan, "Show and Tell", CVPR 2015; Chen et al.
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cvbench.arrays import texts
 from cvbench.data.base import DatasetInfo, Split
-from cvbench.data.drawing import below, scaled, sheet, written
-from cvbench.data.shading import overlaid
+from cvbench.data.drawing import below, scaled, written
 from cvbench.language.tokenizer import text_of, tokens
 from cvbench.language.vocabulary import END, PAD, Vocabulary
 from cvbench.loading import caption_text
@@ -29,6 +29,7 @@ from cvbench.metrics import captioning as scores
 from cvbench.models.captioning.search import Generated
 from cvbench.models.outputs import WithPenalty
 from cvbench.spec import Recipe
+from cvbench.tasks.attention import attention_sheet
 from cvbench.tasks.base import Description, Task
 from cvbench.tasks.evidence import Evidence
 
@@ -38,11 +39,11 @@ LONGEST = 50  # words of a training caption that are learnt; the rest of a longe
 # Images that a caption is sought for at once. Always so many, whatever the batch and the number of processes: how a
 # convolution or a matrix product rounds depends on how many rows it is given, and a rounding can change a word.
 TOGETHER = 8
-DRAWN = 240  # pixels of a picture's longer side, of attention's
+DRAWN = 320  # pixels of a picture's longer side
 
 
 class CaptioningTask(Task):
-    """Cross-entropy of the next word, given the words before it (teacher forcing); the mean over words.
+    """Cross-entropy of the next word, given the words before it (teacher forcing); the mean over the words of a batch.
 
     Validation writes captions greedily, the test by the model's own search (`beam`).
     """
@@ -57,7 +58,7 @@ class CaptioningTask(Task):
                 f"{info.name}: Expected a vocabulary of training captions, but there is no train split to take it from"
             )
         self.vocabulary = Vocabulary(info.vocabulary)
-        self._numbers: dict[str, list[int]] = {}
+        self._numbers: dict[str, array[int]] = {}
         self._training: NDArray[np.uint64] | None = None
 
     def balance_classes(self, train: Split) -> None:
@@ -84,19 +85,31 @@ class CaptioningTask(Task):
         captions = self.model_targets(batch)
         output = self.model(self.laid_out(batch.images), captions)
         logits, penalty = output if isinstance(output, WithPenalty) else (output, 0.0)
-        return penalty + F.cross_entropy(
+        total = F.cross_entropy(
             logits.flatten(0, -2).float(),
             captions[..., 1:].flatten(),
             ignore_index=PAD,
             label_smoothing=self.recipe.label_smoothing,
+            reduction="sum",
         )
+        return penalty + total / self._mean_words((captions[..., 1:] != PAD).sum())
+
+    def _mean_words(self, words: Tensor) -> Tensor:
+        """Of this step, over the processes: gradients are averaged over these, and captions differ in length, so that
+        the mean of each one's own mean would not be that of the global batch.
+        """
+        trainer = self._trainer
+        if trainer is None or trainer.world_size == 1:
+            return words
+        mean: Tensor = trainer.strategy.reduce(words.double(), reduce_op="mean")
+        return mean.float()
 
     def model_targets(self, batch: CaptioningBatch) -> Tensor:
         """int64 (B, R, L): the R captions of each image as numbers, BEGIN, words, END, PAD to the longest; rows of PAD
         where an image has fewer than R.
         """
         several = caption_text.read(batch.text.numpy(), batch.text_bytes.numpy())
-        rows = [[self._encoded(text) for text in texts] for texts in several]
+        rows = [[self._encoded(text) for text in of_image] for of_image in several]
         longest = max(len(row) for image in rows for row in image)
         captions = torch.full((len(rows), max(map(len, rows)), longest), PAD)
         for image, encoded in enumerate(rows):
@@ -104,9 +117,9 @@ class CaptioningTask(Task):
                 captions[image, place, : len(row)] = torch.tensor(row)
         return captions.to(batch.images.device)
 
-    def _encoded(self, text: str) -> list[int]:
-        if text not in self._numbers:  # a caption comes once an epoch
-            self._numbers[text] = self.vocabulary.encode(tokens(text), LONGEST)
+    def _encoded(self, text: str) -> array[int]:
+        if text not in self._numbers:  # a caption comes once an epoch; half a million of them fit into memory
+            self._numbers[text] = array("i", self.vocabulary.encode(tokens(text), LONGEST))
         return self._numbers[text]
 
     def new_evidence(self) -> Evidence:
@@ -131,6 +144,7 @@ class CaptioningTask(Task):
     def _generate(self, images: Tensor, *, greedy: bool = False) -> Generated:
         """Captions of at most `TOGETHER` images, sought among that many."""
         count = len(images)
+        assert count <= TOGETHER
         filled = torch.cat([images, images.new_zeros(TOGETHER - count, *images.shape[1:])])
         found: Generated = self.model.generate(self.laid_out(filled), greedy=greedy)  # type: ignore[operator]
         return Generated(*(None if part is None else part[:count] for part in found))  # type: ignore[arg-type]
@@ -154,14 +168,16 @@ class CaptioningTask(Task):
         found = self._generate(images)
         words = self.vocabulary.decode(found.tokens[0].tolist())
         caption = text_of(words)
-        picture = scaled(original, max(DRAWN, 320), smoothly=True)
+        picture = scaled(original, DRAWN, smoothly=True)
         lines = [caption or "(no word)"]
         if truth is not None:
-            lines += [f"{place}. {text}" for place, text in enumerate(truth, start=1)]
+            lines = ["says: " + lines[0], *(f"{place}. {text}" for place, text in enumerate(truth, start=1))]
         drawn = below(picture, written(lines, max(picture.width, 300)))
-        facts = {"caption": caption, "log_probability": round(float(found.log_probability[0]), 6)}
+        likely = float(found.log_probability[0])
+        facts = {"caption": caption, "log_probability": round(likely, 6) if math.isfinite(likely) else None}
         if found.attention is not None and words and truth is None:
-            drawn = below(drawn, _attended(original, words, found.attention[0].float().cpu().numpy()))
+            seen = self.geometry(original.shape[0], original.shape[1])
+            drawn = below(drawn, attention_sheet(original, words, found.attention[0], seen))
         return Description(facts, drawn)
 
 
@@ -180,20 +196,6 @@ class _Predictor(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         return self.model.generate(images)  # type: ignore[operator]
-
-
-def _attended(original: NDArray[np.uint8], words: list[str], attention: NDArray[np.floating]) -> Image.Image:
-    """A tile a word: the image under the places that were looked at for it. attention: (T, h, w), T >= words."""
-    picture = scaled(original, DRAWN // 2, smoothly=True)
-    pixels = np.asarray(picture)
-    tiles = []
-    for word, places in zip(words, attention, strict=False):
-        grown = F.interpolate(
-            torch.from_numpy(places)[None, None].float(), size=pixels.shape[:2], mode="bilinear", align_corners=False
-        )[0, 0].numpy()
-        shares = (grown - grown.min()) / max(float(grown.max() - grown.min()), 1e-12)
-        tiles.append(below(written([word], picture.width, 11), Image.fromarray(overlaid(pixels, shares))))
-    return sheet(tiles, width=5 * picture.width, title="where it looked for each word")
 
 
 TASK = CaptioningTask

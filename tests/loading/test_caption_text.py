@@ -66,9 +66,7 @@ def test_batches_hold_what_was_written_from_the_cache_and_without(tmp_path: Path
     data = module(tmp_path, {"test": Written(captions)})
     for _ in range(2):  # built, then read
         batches = list(data.batches("test", torch.device("cpu")))
-        found = [
-            text for batch in batches for text in caption_text.read(batch.text.numpy(), batch.text_bytes.numpy())
-        ]
+        found = [text for batch in batches for text in caption_text.read(batch.text.numpy(), batch.text_bytes.numpy())]
         assert found == captions
         assert [len(batch.images) for batch in batches] == [2, 1]
     assert list(tmp_path.rglob("ends.npy"))  # they did come from a cache

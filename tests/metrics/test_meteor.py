@@ -70,6 +70,21 @@ def test_equals_the_reference_set_and_takes_captions_without_words(java: None, s
     assert not meteor._RUNNING
 
 
+def test_an_idle_program_is_let_go_and_the_next_captions_start_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake(monkeypatch, tmp_path, ECHO)
+    monkeypatch.setattr(meteor, "IDLE_SECONDS", 0.05)
+    assert meteor.meteor([["a"]], [[["a"]]]).corpus == 0.25
+    (timer,) = meteor._TIMERS
+    timer.join(20)
+    assert not meteor._RUNNING
+    monkeypatch.setattr(meteor, "IDLE_SECONDS", 60.0)
+    assert meteor.meteor([["b"]], [[["b"]]]).corpus == 0.25
+    assert len(meteor._RUNNING) == 1
+    meteor._TIMERS.pop().cancel()
+
+
 def test_what_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake(monkeypatch, tmp_path, ECHO)
     split = [["a", "|||", "犬|||s"], ["b\nb"]], [[["x"], ["y", "z"]], [["x"]]]

@@ -137,8 +137,8 @@ def result(place: int = 1, **changes: Any) -> Callable[[], Any]:
         (result(image_id=43), "results[1].image_id: expected the id of one of the 2 images of TRUTH (the nearest is 42)"
          ", but got 43; use the truth of the split"),
         (result(image_id=7), "results[1].image_id: expected each image once, but got 7 again; keep one caption"),
-        (lambda: RESULTS[:1], "expected a caption for each of the 2 images of TRUTH, but got none for 42; write one"),
-        (list, "expected a caption for each of the 2 images of TRUTH, but got none for 42, 7; write one"),
+        (lambda: RESULTS[:1], "expected a caption for each of the 2 images of TRUTH, but got none for image_id 42; "),
+        (list, "expected a caption for each of the 2 images of TRUTH, but got none for image_id 42, 7; write one"),
         (result(caption=3), "results[1].caption: expected a text, but got 3; write it in quotes"),
         (result(caption=["a"]), "results[1].caption: expected a text, but got ['a']"),
         (result(caption=None), "results[1]: expected the key 'caption', but got ['image_id']"),

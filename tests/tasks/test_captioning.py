@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from cvbench.data import streets
-from cvbench.data.base import DatasetInfo
+from cvbench.data.base import DataError, DatasetInfo
 from cvbench.language.vocabulary import BEGIN, END, PAD, SPECIAL, UNKNOWN
 from cvbench.loading.caption_text import CaptionText, written
 from cvbench.models.captioning.search import Generated
 from cvbench.models.outputs import WithPenalty
 from cvbench.spec import Recipe
+from cvbench.tasks.attention import on_image
 from cvbench.tasks.captioning import LONGEST, TOGETHER, CaptioningTask
 
 WORDS = (*SPECIAL, "a", "dog", "runs", "cat")
@@ -159,3 +160,47 @@ def test_a_picture_shows_the_caption_and_where_the_model_looked() -> None:
     assert attended.picture.height > plain.picture.height
     with_truth = task.describe(torch.zeros(1, 3, 8, 8), original, ["A dog.", "Another."])
     assert plain.picture.height < with_truth.picture.height
+
+
+def test_attention_lies_where_the_model_looked_whatever_became_of_the_image() -> None:
+    """A wide image, 100 x 400: the model looked at the top left quarter of its input alone."""
+    places = torch.zeros(2, 2)
+    places[0, 0] = 1.0
+    shown, size = (50, 200), (100, 400)
+    task = task_of(Says([]))
+    for resize, (top, left, bottom, right) in {
+        "stretch": (0, 0, 25, 100),  # a quarter of the image
+        "fit": (0, 0, 50, 100),  # its content is 16 of the input's 64 rows: the left half, whole height
+        "crop": (0, 75, 25, 100),  # its middle 100 x 100 pixels are seen
+    }.items():
+        task.recipe = Recipe(input_size=(64, 64), resize=resize, crop_fraction=1.0)
+        task.info = info().at((64, 64))
+        found = on_image(places, size, shown, task.geometry(*size))
+        rows, columns = np.nonzero(found > 0.5)
+        assert np.allclose([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1],
+                           [top, left, bottom, right], atol=2), resize  # fmt: skip
+    assert found[:, :70].max() == 0.0  # never seen
+
+
+def test_one_image_cannot_be_scored() -> None:
+    data = streets.build(Path(), task="captioning", height=32, width=32, train=1, val=0, test=1)
+    with pytest.raises(DataError, match="split 'test': Expected at least two images, but got 1"):
+        CaptionText.check_split(data.splits["test"], "streets: split 'test'")
+
+
+def test_a_step_of_two_processes_is_a_step_of_one() -> None:
+    """Each process has its own captions: the mean of their gradients is that of the whole batch."""
+
+    class Strategy:
+        def reduce(self, value: Tensor, reduce_op: str) -> Tensor:
+            assert reduce_op == "mean"
+            return torch.tensor(8.0, dtype=torch.float64)  # of 13 and 3 words, their ends included
+
+    class Trainer:
+        world_size, strategy = 2, Strategy()
+
+    parts = batch([["a dog runs " * 4]]), batch([["a dog"]])
+    whole = task_of(Says([])).loss(batch([["a dog runs " * 4], ["a dog"]]))
+    task = task_of(Says([]))
+    task._trainer = Trainer()  # type: ignore[assignment]
+    assert float(sum(task.loss(part) for part in parts) / 2) == pytest.approx(float(whole), rel=1e-6)

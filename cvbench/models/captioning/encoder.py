@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cvbench.data.base import DatasetInfo
 from cvbench.models import zoo
-from cvbench.models.backbones import Small
+from cvbench.models.backbones import NoMapError, Small
 from cvbench.models.captioning.cut import Cut
 from cvbench.models.feature_maps import Backbone, build_backbone
 from cvbench.models.normalise import Normalised
@@ -110,7 +110,7 @@ def _of_library(name: str, info: DatasetInfo, stride: int, weights: str | None, 
         zoo.timm_name(zoo.extra("timm"), inner, weights)
     try:
         return _of_backbone(name, info, stride, 0, weights, frozen)
-    except ValueError:
+    except NoMapError:
         return None
 
 
