@@ -10,6 +10,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Sequence
+from keyword import iskeyword
 from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, Parameter
@@ -37,6 +38,9 @@ VERBS = {
     "predict": "Let a finished run's model look at images.",
     "inspect": "Look into images and finished runs: kernels, filters, feature maps, Grad-CAM.",
     "export": "Write a finished run's predictions and truth as files.",
+    "profile": "Measure what models cost, without training.",
+    "try": "Try a model on tiny data of its task: forward, backward, save, load, two processes.",
+    "claims": "Hold finished runs against published numbers.",
 }
 
 
@@ -69,8 +73,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for position, (verb, text) in enumerate(VERBS.items()):
-    home = f"cvbench.commands.{verb}"
-    app.command(f"{home}:{'app' if verb in ('data', 'inspect') else verb}", name=verb, help=text, sort_key=position)
+    name = f"{verb}_" if iskeyword(verb) else verb
+    home = f"cvbench.commands.{name}"
+    app.command(f"{home}:{'app' if verb in ('data', 'inspect') else name}", name=verb, help=text, sort_key=position)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
