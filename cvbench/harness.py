@@ -80,6 +80,12 @@ def build_model(ref: ModelRef, info: DatasetInfo, task: str, *, strict_weights: 
     return model, list(getattr(model, "reinitialised", ()))
 
 
+def frozen_as_drawn(ref: ModelRef) -> bool:
+    """Whether layers are kept from learning (`freeze`) that no weights of any kind are given for."""
+    given = [ref.weights, ref.backbone_weights, *(v for key, v in ref.options.items() if key.endswith("weights"))]
+    return bool(ref.options.get("freeze")) and not any(given)
+
+
 def _unchanged(weights: Weights) -> Path:
     """The file, if it still is what was planned with; else raises ValueError."""
     if sha256(Path(weights.source)) != weights.sha256:
@@ -126,6 +132,8 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
         )
     if reinitialised:
         logging.getLogger(__name__).info("initialised afresh, not from the weights: %s", ", ".join(reinitialised))
+    if spec.mode == "train" and frozen_as_drawn(spec.model):
+        tell(Event("note", spec, message="`freeze` is set, but no weights are given: random layers will stay random"))
     kind = task_class(spec.task)
     data = DataModule(dataset, recipe, machine, targets=kind.targets, ref=spec.dataset, seed=spec.seed,
                       batch_size=batch_size)  # fmt: skip

@@ -186,3 +186,9 @@ def test_captions_of_ten_thousand_words_are_learnt_scored_and_drawn(tmp_path: Pa
     assert truth.stat().st_size < 20_000
     with Image.open(folder / "samples.png") as sheet:
         assert sheet.height < 2_000
+
+
+def test_frozen_layers_without_weights_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frozen = TELLER | {"label": "frozen", "options": TELLER["options"] | {"freeze": True}}
+    assert call(*suite(tmp_path, models=[TELLER, frozen], recipe=RECIPE | {"epochs": 1})) == 0
+    assert capsys.readouterr().err.count("random layers will stay random") == 1

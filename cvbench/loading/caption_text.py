@@ -18,8 +18,8 @@ from cvbench.loading.targets import Targets
 
 
 class CaptionText(Targets):
-    """Any number of captions an image; a prepared target is their JSON in UTF-8, uint8 (N,), so that the cache and
-    other processes get them unchanged.
+    """Any number of captions an image; a prepared target is their JSON, uint8 (N,), so that the cache and other
+    processes get them unchanged. A batch has those bytes, image after image.
     """
 
     resizes = ("stretch", "crop", "fit")
@@ -60,6 +60,8 @@ def written(captions: Sequence[str]) -> NDArray[np.uint8]:
 
 def read(text: NDArray[np.uint8], lengths: NDArray[np.int64]) -> list[list[str]]:
     """The captions of each image, from the bytes of all of them, one image after the other.
+
+    text: uint8 (T,). lengths: int64 (B,), the bytes of each image, T in all.
 
     >>> bytes_ = [written(["A dog."]), written(["Zwei Hünde.", "x"])]
     >>> read(np.concatenate(bytes_), np.array([len(one) for one in bytes_]))

@@ -21,7 +21,7 @@ from cvbench.arrays import texts
 from cvbench.data.base import DatasetInfo, Split
 from cvbench.data.drawing import below, scaled, written
 from cvbench.language.tokenizer import text_of, tokens
-from cvbench.language.vocabulary import END, PAD, Vocabulary
+from cvbench.language.vocabulary import PAD, Vocabulary
 from cvbench.loading import caption_text
 from cvbench.loading.batches import CaptioningBatch
 from cvbench.loading.caption_text import CaptionText
@@ -82,6 +82,7 @@ class CaptioningTask(Task):
         return _Predictor(self.model)
 
     def loss(self, batch: CaptioningBatch) -> Tensor:
+        """A scalar, nats a word, and the model's own penalty."""
         captions = self.model_targets(batch)
         output = self.model(self.laid_out(batch.images), captions)
         logits, penalty = output if isinstance(output, WithPenalty) else (output, 0.0)
@@ -132,11 +133,11 @@ class CaptioningTask(Task):
         return self._told(batch, greedy=False)
 
     def _told(self, batch: CaptioningBatch, *, greedy: bool) -> dict[str, Tensor]:
-        found = [self._generate(part, greedy=greedy).tokens for part in torch.split(batch.images, TOGETHER)]
+        found = [self._generate(part, greedy=greedy) for part in torch.split(batch.images, TOGETHER)]
         device = batch.images.device
         return {
-            "words": torch.cat([_words(part).sum(dim=1) for part in found]),
-            "tokens": torch.cat([part[_words(part)] for part in found]),
+            "words": torch.cat([part.is_word.sum(dim=1) for part in found]),
+            "tokens": torch.cat([part.tokens[part.is_word] for part in found]),
             "text_bytes": batch.text_bytes.to(device),
             "text": batch.text.to(device),
         }
@@ -152,6 +153,9 @@ class CaptioningTask(Task):
     def split_evidence(
         self, gathered: dict[str, NDArray[Any]], ids: NDArray[np.str_]
     ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        """Evidence: captions str (N,). Truth: counts int64 (N,), references str (T,), training uint64 (K,), see
+        `metrics.captioning`.
+        """
         words = np.split(gathered["tokens"], np.cumsum(gathered["words"])[:-1])
         captions = texts([text_of(self.vocabulary.decode(row.tolist())) for row in words])
         several = caption_text.read(gathered["text"], gathered["text_bytes"])
@@ -165,6 +169,9 @@ class CaptioningTask(Task):
         return {"ids": ids, "captions": captions}, truth
 
     def describe(self, images: Tensor, original: NDArray[np.uint8], truth: Any = None) -> Description:
+        """Facts: the caption, and its natural logarithm of probability (with its end, not normalised; None where it is
+        0). Below the image the caption, then the truth, or else where the model looked, if it says so.
+        """
         found = self._generate(images)
         words = self.vocabulary.decode(found.tokens[0].tolist())
         caption = text_of(words)
@@ -179,12 +186,6 @@ class CaptioningTask(Task):
             seen = self.geometry(original.shape[0], original.shape[1])
             drawn = below(drawn, attention_sheet(original, words, found.attention[0], seen))
         return Description(facts, drawn)
-
-
-def _words(numbers: Tensor) -> Tensor:
-    """bool (B, T): which tokens (B, T) are words, before the first END."""
-    ended = (numbers == END).cumsum(dim=1) > 0
-    return ~ended & (numbers > END)
 
 
 class _Predictor(nn.Module):

@@ -192,7 +192,9 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None
     store = Store(tmp_path / "runs")
     command = [sys.executable, "-m", "cvbench", "run", str(tmp_path / "small.yaml"), "--store", str(store.root),
                "--data-root", str(tmp_path), "--cache", str(tmp_path / "cache"), "--jobs", "1"]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # Whoever starts the tests in the background has told them to ignore Ctrl-C; the command must not inherit that.
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=_heed_ctrl_c)  # fmt: skip
     deadline = time.monotonic() + 120
     under_way = store.folder(runs[1]) / ".new" / "log.txt"
     while not (store.record(runs[0]) and under_way.exists()) and time.monotonic() < deadline:
@@ -204,6 +206,10 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None
     assert store.record(runs[1]) is None
     assert store.state(runs[1], None) == "missing"
     assert not _children_of(process.pid)
+
+
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _children_of(pid: int) -> list[str]:

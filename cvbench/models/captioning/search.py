@@ -26,6 +26,12 @@ class Generated(NamedTuple):
     log_probability: Tensor
     attention: Tensor | None
 
+    @property
+    def is_word(self) -> Tensor:
+        """bool (B, T): which tokens come before the first END and are said."""
+        ended = (self.tokens == END).cumsum(dim=1) > 0
+        return ~ended & (self.tokens > END)
+
 
 class Step(NamedTuple):
     """What a decoder says of N partial captions of each of B images, having read one more token of each.
