@@ -129,8 +129,10 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
 def _header(path: Path, row: Sequence[str], columns: Sequence[str]) -> list[str]:
     header = [name.strip().lower() for name in row]
     if any(header.count(name) != 1 for name in columns):
+        other = next((sign for sign in (";", "\t", "|") if len(row) == 1 and sign in row[0]), None)
+        remedy = "write it as the first line" if other is None else f"save the table with commas instead of {other!r}"
         raise DataError(
             f"{path}:1: expected a header with the columns {', '.join(columns)}, but got {', '.join(row)[:80]!r}; "
-            "write it as the first line"
+            f"{remedy}"
         )
     return header

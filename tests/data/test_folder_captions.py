@@ -207,6 +207,7 @@ def test_what_is_wrong_in_a_json_is_named(tmp_path: Path, content: Any, words: s
             r"captions\.csv:1: expected a header with the columns image, caption, but got 'a\.jpg, A dog'",
         ),
         (["image,caption"], r"captions\.csv: expected captions, but it has none"),
+        (["image;caption", "a.jpg;A dog."], r"but got 'image;caption'; save the table with commas instead of ';'"),
         (["image,caption", "a.jpg"], r"captions\.csv:2: expected 2 columns as in the header, but got 1"),
         (["image,caption", "a.jpg,"], r"captions\.csv:2: a\.jpg: expected a caption, but got ''"),
         (["image,caption", ",A dog"], r"captions\.csv:2: expected a file below the folder of the images, but got ''"),

@@ -159,6 +159,7 @@ def worded_info(make_info):
         ("timm/tf_efficientnet_lite9", {}, "timm has no model 'tf_efficientnet_lite9'. Did you mean .*lite"),
         ("torchvision/resnet18", {"weights": "nonsense"}, "no weights 'nonsense'. Published weights: IMAGENET1K_V1"),
         ("small", {"weights": "IMAGENET1K_V1"}, "none are published"),
+        ("torchvision/resnet18", {"stride": 7}, "Expected `stride` to be one of 2, 4, 8, 16, 32, but got 7"),
         ("small", {"options": {"depth": 3}}, r"Expected no `encoder_options` for the encoder small, but got {'depth'"),
         ("lenet", {"weights": "IMAGENET1K_V1"}, "no `encoder_weights` for the encoder lenet: none are published"),
         ("mlp", {}, "mlp has no feature map to describe an image by: take a convolutional network"),

@@ -19,6 +19,7 @@ from cvbench.models.captioning.cut import Cut
 from cvbench.models.feature_maps import Backbone, build_backbone
 from cvbench.models.normalise import Normalised
 
+STRIDES = (2, 4, 8, 16, 32)
 OWN = Path(__file__).parents[1] / "classification"
 
 
@@ -71,6 +72,8 @@ def build_encoder(
     of the classifier itself, such as {adaptive: true} for zfnet; with them it gives its last map.
     Raises ValueError: unknown name, weights or options, or a network without places, such as mlp.
     """
+    if stride not in STRIDES:
+        raise ValueError(f"Expected `stride` to be one of {', '.join(map(str, STRIDES))}, but got {stride}")
     library, _, inner = name.partition("/")
     if name == "small":
         if options:
