@@ -256,7 +256,7 @@ def test_a_frozen_encoder_stays_as_it_is(worded, module: ModuleType):
         (show_attend_tell, {"length_penalty": -0.5}, "Expected `length_penalty` to be 0 or more, but got -0.5"),
         (transformer_captioner, {"width": 30}, "a multiple of 4 and of `heads`.*but got width 30, heads 2"),
         (transformer_captioner, {"layers": 0}, "layers 0"),
-        (show_and_tell, {"stride": 7}, "Expected `strides`"),
+        (show_and_tell, {"stride": 7}, "Expected `stride` to be one of"),
     ],
 )
 def test_mistakes_are_named(worded, module: ModuleType, options: dict[str, Any], message: str):
