@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +18,10 @@ from cvbench.table import State, spread
 
 BOARD_SCHEMA_VERSION = 1
 METRIC_DECIMALS = 6
+
+
+Unit = Literal["%", "x100", ""]
+UNITS: tuple[Unit, ...] = get_args(Unit)
 
 
 class _Part(BaseModel):
@@ -34,7 +38,7 @@ class Metric(_Part):
     name: str
     direction: Literal["max", "min", "none"]
     definition: str = ""
-    unit: Literal["%", "x100", ""] = "%"
+    unit: Unit = "%"
 
 
 class Score(_Part):

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from cvbench import __version__, catalog
-from cvbench.board import METRIC_DECIMALS, Board, Metric, Row, Run, Score, sort_key
+from cvbench.board import METRIC_DECIMALS, UNITS, Board, Metric, Row, Run, Score, sort_key
 from cvbench.board import Leaderboard as Leaderboard
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import Costs, Record
@@ -149,7 +149,7 @@ def _metrics(members: list[Group]) -> tuple[Metric, ...]:
                 name=name,
                 direction=directions.get(name, direction),
                 definition=definition,
-                unit=unit if unit in ("%", "x100") else "",
+                unit=next((known for known in UNITS if known == unit), ""),
             )
         )
     return tuple(found)

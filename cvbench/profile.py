@@ -6,15 +6,13 @@ own row only, and none is charged for what another left behind.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Literal
+
+from cvbench.apart import apart, threads_of_processes
 
 if TYPE_CHECKING:
     from cvbench.data.base import DatasetInfo
@@ -82,12 +80,12 @@ class Unmeasured:
 
 def profile(models: Sequence[Asked], settings: Settings) -> Iterator[Profile | Unmeasured]:
     """The rows, each as soon as it is measured, from the smallest model to the largest; what cannot be built last."""
-    with _threads(settings.threads):
-        sizes = {place: _apart(_parameters, asked, settings) for place, asked in enumerate(models)}
+    with threads_of_processes(settings.threads):
+        sizes = {place: apart(_parameters, asked, settings) for place, asked in enumerate(models)}
         order = sorted(sizes, key=lambda place: sizes[place] if isinstance(sizes[place], int) else math.inf)
         for place in order:
             asked = models[place]
-            found = _apart(measure, asked, settings)
+            found = apart(measure, asked, settings)
             yield found if isinstance(found, Profile) else Unmeasured(asked.label, asked.task, str(found))
 
 
@@ -198,54 +196,3 @@ def _scene(size: tuple[int, int]) -> Any:
     height, width = size
     drawn = torch.from_numpy(scene(0, 0, max(height, SMALLEST), max(width, SMALLEST)).image)
     return F.interpolate(drawn.permute(2, 0, 1)[None].float().div(255), size=size, mode="bilinear")
-
-
-# A process of its own ------------------------------------------------------------------------------------------------
-
-
-def _apart(work: Callable[[Asked, Settings], Any], asked: Asked, settings: Settings) -> Any:
-    """What `work` returns in a fresh process, or in words why it returned nothing."""
-    # Forked from a server that has imported torch and done nothing else: quick, and as clean as a new one.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cvbench.harness"])
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(work, asked, settings, theirs), name="cvbench-profile")
-    process.start()
-    theirs.close()
-    try:
-        return ours.recv()
-    except EOFError:
-        process.join()
-        code = process.exitcode or 0
-        how = f"by signal {-code}{' (out of memory?)' if code == -9 else ''}" if code < 0 else f"with exit code {code}"
-        return f"its process ended {how}"
-    finally:
-        ours.close()
-        if process.is_alive():
-            process.terminate()  # after an answer there is nothing left to do; or we were interrupted
-        process.join()
-
-
-def _answer(work: Callable[[Asked, Settings], Any], asked: Asked, settings: Settings, pipe: Connection) -> None:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    try:
-        pipe.send(work(asked, settings))
-    except Exception as error:  # whatever a model's code raises, the other rows go on
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        pipe.send(f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Sets OMP_NUM_THREADS while processes are started: OpenMP reads it when torch is loaded."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    if count is not None:
-        os.environ["OMP_NUM_THREADS"] = str(count)
-    try:
-        yield
-    finally:
-        os.environ.pop("OMP_NUM_THREADS", None)
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before

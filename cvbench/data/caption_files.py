@@ -76,7 +76,7 @@ def with_words(
             )
     fewest, most = min(references), max(references)
     protocol = {
-        "tokenizer": f"{tokenizer.NAME} {tokenizer.VERSION}",
+        "tokenizer": tokenizer.LABEL,
         "references": f"{fewest} an image" if fewest == most else f"{fewest} to {most} an image",
         **info.protocol,
     }

@@ -21,7 +21,6 @@ first of them is. Images that no caption names are passed over. An EXIF orientat
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -33,10 +32,12 @@ from cvbench.data.caption_files import CaptionFiles, caption_dataset
 from cvbench.data.caption_json import read_captions_json
 from cvbench.data.class_lists import ALIASES
 from cvbench.data.files import need
+from cvbench.data.own_files import OwnFiles, image_places
 from cvbench.data.revision import revision
 from cvbench.data.shares import Shares, assigned
 
 VERSION = 1
+OWN = OwnFiles("folder_captions", "captions")
 # Where one file a split is looked for, and where one for all.
 BY_ROLE = tuple(
     f"{place}.{kind}"
@@ -84,7 +85,7 @@ def build(
     remedy = "Set its option `path` to the folder that holds the images and their captions."
     folder = need(root / path, "folder_captions", remedy, root=root)
     shares = Shares("folder_captions", val_share, test_share, group)
-    files = _given(folder, captions) if captions else caption_files(folder)
+    files = OWN.given(folder, captions) if captions else caption_files(folder)
     if not files:
         raise DataError(
             f"{folder}: expected captions.json or captions.csv there, or train.json and val.json, but found none of "
@@ -104,35 +105,13 @@ def build(
     )
 
 
-def _given(folder: Path, captions: Mapping[str, str] | str) -> dict[Role | None, Path]:
-    remedy = "`captions` of folder_captions names the file in `path`, or one for each of train, val, test."
-    if isinstance(captions, str):
-        return {None: need(folder / captions, "folder_captions", remedy)}
-    if unknown := set(captions) - set(ROLES):
-        raise DataError(
-            f"Expected the keys of `captions` of folder_captions to be of {', '.join(ROLES)}, but got {min(unknown)!r}"
-        )
-    return {role: need(folder / captions[role], "folder_captions", remedy) for role in ROLES if role in captions}
-
-
 def caption_files(folder: Path) -> dict[Role | None, Path]:
     """The files of captions in `folder` by the first pattern that some match; empty where none does.
 
     Raises DataError for two of one split.
     """
-    for pattern in BY_ROLE:
-        found: dict[Role | None, Path] = {}
-        for role in ROLES:
-            by_alias = (file for alias in ALIASES[role] for file in sorted(folder.glob(pattern.format(alias))))
-            matching = list(dict.fromkeys(file for file in by_alias if file.is_file()))
-            if len(matching) > 1:
-                names = ", ".join(file.name for file in matching)
-                raise DataError(f"{folder}: expected one file for {role}, but found {names}; set `captions`")
-            if matching:
-                found[role] = matching[0]
-        if found:
-            return found
-    return next(({None: folder / name} for name in FOR_ALL if (folder / name).is_file()), {})
+    for_all = next((folder / name for name in FOR_ALL if (folder / name).is_file()), None)
+    return OWN.by_role(folder, BY_ROLE) or ({} if for_all is None else {None: for_all})
 
 
 def _read(file: Path, role: Role | None) -> dict[Role | None, _Part]:
@@ -185,22 +164,14 @@ def _split_folders(captions: Captions) -> dict[str, Role]:
 
 def _images(folder: Path, part: _Part, role: Role | None, images: Mapping[str, str] | str | None) -> Path:
     """The folder that the names start from."""
-    if images:
-        given = images if isinstance(images, str) else images.get(role or "")
-        if given is None:
-            raise DataError(
-                f"Expected `images` of folder_captions to have the key {role}, but got {json.dumps(images)}"
-            )
-        return need(folder / given, "folder_captions", "`images` names the folder of the images in `path`.")
+    if (given := OWN.images_given(folder, images, role)) is not None:
+        return given
     first = next(iter(part.captions))
-    ending = part.file.stem.removeprefix("captions_")
-    named = list(dict.fromkeys([*(ALIASES[role] if role else ()), ending]))
-    places = [part.file.parent, *(folder / "images" / name for name in named), *(folder / name for name in named)]
-    places += [folder / name for name in ("images", "Images", ".")]
+    places = image_places(folder, part.file, "captions_", role, ("images", "Images", "."))
     for place in places:
         if (place / first).is_file():
             return place
-    looked = ", ".join(str(place) for place in dict.fromkeys(places))
+    looked = ", ".join(str(place) for place in places)
     raise DataError(
         f"{part.file}: has captions of {first}, which is in none of {looked}; correct the name, or set `images` of "
         "folder_captions to the folder that its names start from"

@@ -18,19 +18,19 @@ may be missing, images without annotations stay in. An EXIF orientation is not a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from cvbench.data.base import ROLES, DataError, Dataset, Role
+from cvbench.data.base import DataError, Dataset, Role
 from cvbench.data.box_files import BoxFiles, all_present, box_dataset, stem
-from cvbench.data.class_lists import ALIASES
 from cvbench.data.coco_json import CocoTable, read_coco
 from cvbench.data.files import need
+from cvbench.data.own_files import OwnFiles, image_places, matching
 from cvbench.data.revision import revision
 from cvbench.data.shares import Shares, assigned
 
 VERSION = 1
+OWN = OwnFiles("folder_coco", "annotations", "JSON")
 # Where one JSON a split is looked for, and where one for all.
 BY_ROLE = ("{}/_annotations.coco.json", "annotations/{}.json", "annotations/instances_{}*.json", "{}.json")
 FOR_ALL = ("annotations.json", "instances.json", "_annotations.coco.json", "*.json", "annotations/*.json")
@@ -62,7 +62,7 @@ def build(
     remedy = "Set its option `path` to the folder that holds the images and their JSON."
     folder = need(root / path, "folder_coco", remedy, root=root)
     shares = Shares("folder_coco", val_share, test_share, group)
-    files = _given(folder, annotations) if annotations else annotation_files(folder)
+    files = OWN.given(folder, annotations) if annotations else annotation_files(folder)
     if not files:
         raise DataError(
             f"{folder}: expected COCO's JSON there or in annotations/, such as annotations.json, or train.json and "
@@ -89,43 +89,18 @@ def build(
     )
 
 
-def _given(folder: Path, annotations: Mapping[str, str] | str) -> dict[Role | None, Path]:
-    remedy = "`annotations` of folder_coco names the JSON in `path`, or one for each of train, val, test."
-    if isinstance(annotations, str):
-        return {None: need(folder / annotations, "folder_coco", remedy)}
-    if unknown := set(annotations) - set(ROLES):
-        raise DataError(
-            f"Expected the keys of `annotations` of folder_coco to be of {', '.join(ROLES)}, but got {min(unknown)!r}"
-        )
-    return {role: need(folder / annotations[role], "folder_coco", remedy) for role in ROLES if role in annotations}
-
-
 def annotation_files(folder: Path) -> dict[Role | None, Path]:
     """The JSON files in `folder` by the first pattern that some match; empty where none does, or several match one.
 
     Raises DataError for two of one split.
     """
-    for pattern in BY_ROLE:
-        found: dict[Role | None, Path] = {}
-        for role in ROLES:
-            by_alias = (file for alias in ALIASES[role] for file in _matching(folder, pattern.format(alias)))
-            matching = list(dict.fromkeys(by_alias))  # instances_val* and instances_valid* may find one file twice
-            if len(matching) > 1:
-                names = ", ".join(file.name for file in matching)
-                raise DataError(f"{folder}: expected one JSON for {role}, but found {names}; set `annotations`")
-            if matching:
-                found[role] = matching[0]
-        if found:
-            return found
+    if found := OWN.by_role(folder, BY_ROLE):
+        return found
     for pattern in FOR_ALL:
-        matching = _matching(folder, pattern)
-        if len(matching) == 1:
-            return {None: matching[0]}
+        several = matching(folder, pattern)
+        if len(several) == 1:
+            return {None: several[0]}
     return {}
-
-
-def _matching(folder: Path, pattern: str) -> list[Path]:
-    return sorted(file for file in folder.glob(pattern) if file.is_file() and not file.name.startswith("."))
 
 
 def _common(tables: Mapping[Role | None, CocoTable]) -> dict[int, str]:
@@ -144,19 +119,13 @@ def _common(tables: Mapping[Role | None, CocoTable]) -> dict[int, str]:
 
 def _images(folder: Path, table: CocoTable, role: Role | None, images: Mapping[str, str] | str | None) -> Path:
     """The folder that the file names start from."""
-    if images:
-        given = images if isinstance(images, str) else images.get(role or "")
-        if given is None:
-            raise DataError(f"Expected `images` of folder_coco to have the key {role}, but got {json.dumps(images)}")
-        return need(folder / given, "folder_coco", "`images` names the folder of the images in `path`.")
-    ending = table.file.stem.removeprefix("instances_")
-    named = list(dict.fromkeys([*((ALIASES[role]) if role else ()), ending]))
-    places = [table.file.parent, *(folder / "images" / name for name in named), *(folder / name for name in named)]
-    places += [folder / "images", folder]
+    if (given := OWN.images_given(folder, images, role)) is not None:
+        return given
+    places = image_places(folder, table.file, "instances_", role, ("images", "."))
     for place in places:
         if table.names and (place / table.names[0]).is_file():
             return place
-    looked = ", ".join(str(place) for place in dict.fromkeys(places))
+    looked = ", ".join(str(place) for place in places)
     raise DataError(
         f"{table.file}: names the image {table.names[0] if table.names else '(none)'}, which is in none of {looked}; "
         "set `images` of folder_coco to the folder that its file names start from"

@@ -74,11 +74,12 @@ def scene(seed: int, index: int, height: int = 96, width: int = 128, role: str =
 
 
 class _Task(NamedTuple):
-    """What a task takes from a scene, its classes and their colours."""
+    """What a task takes from a scene, its classes; whether these have colours, and whether it has a vocabulary."""
 
     target: Callable[[Scene], Any]
     classes: tuple[str, ...]
     coloured: bool = False
+    worded: bool = False
 
 
 _TASKS: dict[str, _Task] = {
@@ -86,7 +87,7 @@ _TASKS: dict[str, _Task] = {
     "segmentation": _Task(lambda scene: scene.mask, CLASSES, coloured=True),
     "detection": _Task(lambda scene: Boxes.between(scene.boxes_xyxy, scene.box_labels),
                        tuple(CLASSES[index] for index in BOXED)),
-    "captioning": _Task(lambda scene: list(scene.captions), ()),
+    "captioning": _Task(lambda scene: list(scene.captions), (), worded=True),
 }  # fmt: skip
 
 
@@ -106,7 +107,7 @@ class StreetsSplit(Split):
     def target(self, index: int) -> Any:
         if self._task == "classification":  # known without drawing
             return label_of(self.seed, self.role, range(len(self))[index])
-        if (self._task, self.role) == ("captioning", "train"):
+        if _TASKS[self._task].worded and self.role == "train":
             return list(_training_captions(len(self), self.seed, self.height, self.width)[index])
         return self[index].target
 
@@ -156,7 +157,7 @@ def build(root: Path, *, task: str, seed: int = 0, height: int = 96, width: int 
         std=STD,
         input_size=(height, width),
     )
-    if task == "captioning":
+    if served.worded:
         spoken = _training_captions(train, seed, height, width) if train else None
         info = with_words(info, train=spoken, references=(COUNT,), min_count=1)
     return Dataset(info, splits)

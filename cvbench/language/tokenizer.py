@@ -34,6 +34,7 @@ from cvbench.language.token_rules import GAP, MARKUP, RULES, SIMPLE_WORD
 
 NAME = "cvbench-ptb"
 VERSION = 1
+LABEL = f"{NAME} {VERSION}"  # as protocols and results name it
 
 _PLAIN = re.compile(r"[A-Za-z, ]*(\.?) *")
 _KEEP_STOP = ABBREVIATIONS | CAPITAL_ABBREVIATIONS

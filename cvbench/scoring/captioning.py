@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cvbench.arrays import texts
 from cvbench.language import tokenizer
 from cvbench.metrics import captioning
 from cvbench.metrics.alignment import Arrays
@@ -16,7 +17,7 @@ from cvbench.metrics.box_columns import image_numbers
 from cvbench.scoring.coco_json import Entries, read_json
 
 _FORMAT = "https://cocodataset.org/#format-data and #format-results say what the files look like"
-TOKENIZER = f"{tokenizer.NAME} {tokenizer.VERSION}"
+TOKENIZER = tokenizer.LABEL
 
 
 def score_files(truth: Path | str, predictions: Path | str, train: Path | str | None = None) -> dict[str, Any]:
@@ -35,8 +36,8 @@ def score_files(truth: Path | str, predictions: Path | str, train: Path | str | 
     """
     known = _read_truth(Path(truth))
     if train is not None:
-        texts = _read_truth(Path(train), every_image=False)["references"].tolist()
-        keys = {captioning.caption_key(tokenizer.tokens(text)) for text in texts}
+        said = _read_truth(Path(train), every_image=False)["references"].tolist()
+        keys = {captioning.caption_key(tokenizer.tokens(text)) for text in said}
         known["training"] = np.array(sorted(keys), dtype=np.uint64)
     evidence = _read_results(Path(predictions), Path(truth), known)
     found = captioning.score(evidence, known) | captioning.at_test(evidence, known)
@@ -92,8 +93,8 @@ def _read_truth(path: Path, *, every_image: bool = True) -> dict[str, NDArray[An
     annotations = Entries(path, "annotations", content["annotations"], _FORMAT)
     numbers = annotations.ids()
     place = _places(annotations, images, path)
-    texts = annotations.texts("caption")
-    for number, text in zip(numbers, texts, strict=True):
+    said = annotations.texts("caption")
+    for number, text in zip(numbers, said, strict=True):
         if not text.strip():
             rule = f"expected words in the caption of annotation {number}, but got {text!r}"
             raise ValueError(f"{path}: {rule}; remove the annotation")
@@ -103,17 +104,17 @@ def _read_truth(path: Path, *, every_image: bool = True) -> dict[str, NDArray[An
         rule = f"expected at least one caption an image, but image {number} has none"
         raise ValueError(f"{path}: {rule}; add one, or remove the image from `images`")
     order = np.argsort(place, kind="stable").tolist()
-    references = [texts[row].strip() for row in order]
-    return {"ids": _ids(images), "counts": counts, "references": _column(references)}
+    references = [said[row].strip() for row in order]
+    return {"ids": _ids(images), "counts": counts, "references": texts(references)}
 
 
 def _read_results(path: Path, truth: Path, known: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     results = Entries(path, "results", read_json(path), "a results file is [{image_id, caption}, …]")
     images = [int(name) for name in known["ids"].tolist()]
     place = _places(results, images, truth)
-    texts = results.texts("caption")
+    said = results.texts("caption")
     captions: dict[int, str] = {}
-    for index, (image, text) in enumerate(zip(place.tolist(), texts, strict=True)):
+    for index, (image, text) in enumerate(zip(place.tolist(), said, strict=True)):
         if image in captions:
             rule = f"results[{index}].image_id: expected each image once, but got {images[image]} again"
             raise ValueError(f"{path}: {rule}; keep one caption")
@@ -123,7 +124,7 @@ def _read_results(path: Path, truth: Path, known: dict[str, NDArray[Any]]) -> di
         some = ", ".join(map(str, missing[:3])) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         rule = f"expected a caption for each of the {len(images)} images of {truth}, but got none for image_id {some}"
         raise ValueError(f"{path}: {rule}; write one, an empty one at worst")
-    return {"ids": known["ids"], "captions": _column([captions[image] for image in range(len(images))])}
+    return {"ids": known["ids"], "captions": texts([captions[image] for image in range(len(images))])}
 
 
 def _places(entries: Entries, images: list[int], truth: Path) -> NDArray[Any]:
@@ -139,10 +140,3 @@ def _places(entries: Entries, images: list[int], truth: Path) -> NDArray[Any]:
 
 def _ids(images: list[int]) -> NDArray[np.str_]:
     return np.array([str(number) for number in images])
-
-
-def _column(texts: list[str]) -> NDArray[Any]:
-    """Objects, since numpy's own texts are all as long as the longest."""
-    column = np.empty(len(texts), dtype=object)
-    column[:] = texts
-    return column

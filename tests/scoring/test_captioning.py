@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 from cvbench.metrics import meteor
 from cvbench.metrics.captioning import METRICS, score
 from cvbench.scoring.captioning import export_files, score_files
+from tests.scoring.edited import changed
 
 # Images out of order, annotations not grouped by image, one reference and several.
 CAPTIONS: dict[str, Any] = {
@@ -42,20 +42,6 @@ def files(folder: Path, captions: Any = CAPTIONS, results: Any = RESULTS) -> tup
     for path, content in zip(paths, (captions, results), strict=True):
         path.write_text(content if isinstance(content, str) else json.dumps(content))
     return paths
-
-
-def changed(content: Any, *where: Any, **changes: Any) -> Any:
-    """A copy with keys of the entry at a place changed; a value of None removes the key."""
-    content = copy.deepcopy(content)
-    entry = content
-    for key in where:
-        entry = entry[key]
-    for key, value in changes.items():
-        if value is None:
-            del entry[key]
-        else:
-            entry[key] = value
-    return content
 
 
 def test_references_as_predictions(tmp_path: Path) -> None:

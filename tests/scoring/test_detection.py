@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from cvbench.metrics.detection import METRICS, score
 from cvbench.scoring.detection import export_files, score_files
 from tests.detections import Arrays, splits
+from tests.scoring.edited import changed
 
 # Category ids with gaps, images out of order, one of them empty, annotations not grouped by image.
 INSTANCES: dict[str, Any] = {
@@ -39,20 +39,6 @@ def files(folder: Path, instances: Any = INSTANCES, results: Any = RESULTS) -> t
     for path, content in zip(paths, (instances, results), strict=True):
         path.write_text(content if isinstance(content, str) else json.dumps(content))
     return paths
-
-
-def changed(content: Any, *where: Any, **changes: Any) -> Any:
-    """A copy with keys of the entry at a place changed; a value of None removes the key."""
-    content = copy.deepcopy(content)
-    entry = content
-    for key in where:
-        entry = entry[key]
-    for key, value in changes.items():
-        if value is None:
-            del entry[key]
-        else:
-            entry[key] = value
-    return content
 
 
 def test_truth_as_predictions_scores_one(tmp_path: Path) -> None:
