@@ -11,6 +11,7 @@ import lightning as L
 import torch
 
 from cvbench.devices import synchronise
+from cvbench.energy import Energy
 from cvbench.events import Event
 from cvbench.spec import RunSpec
 
@@ -92,16 +93,20 @@ class Throughput(L.Callback):
         #: set by the harness: what the model fitted after training took, where it does
         self.finalise_seconds: float | None = None
         self.images = 0
+        #: joules while training, as far as the devices say
+        self.train_joules: float | None = None
         self._started: float | None = None
+        self._energy = Energy()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start()
+        self._energy.start()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.train_seconds += self._stop()
+        self._trained()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.train_seconds += self._stop()  # nothing where validation has stopped it
+        self._trained()  # nothing where validation has stopped it
         self.images += self.images_per_epoch
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -109,6 +114,12 @@ class Throughput(L.Callback):
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.test_seconds = self._stop()
+
+    def _trained(self) -> None:
+        self.train_seconds += self._stop()
+        joules = self._energy.stop()
+        if joules is not None:
+            self.train_joules = (self.train_joules or 0.0) + joules
 
     def _start(self) -> None:
         synchronise()

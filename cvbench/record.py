@@ -6,7 +6,7 @@ import json
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,7 +25,8 @@ class Costs(_Part):
     """What the run took. MACs are multiply-accumulates of one forward pass of one image at the input size.
 
     train_seconds: all that training took without validating, finalise_seconds included; those are of what a model fits
-    once after gradient descent, such as R-CNN's support vector machines.
+    once after gradient descent, such as R-CNN's support vector machines. train_energy_joules: what the devices say they
+    drew meanwhile (`cvbench.energy`); None where they do not say, or other runs were beside this one.
     """
 
     parameters: int
@@ -38,6 +39,7 @@ class Costs(_Part):
     latency_p50_seconds: float | None = None
     latency_p95_seconds: float | None = None
     peak_memory_bytes: int | None = None
+    train_energy_joules: float | None = None
 
 
 class Selection(_Part):
@@ -83,12 +85,27 @@ class DatasetFacts(_Part):
     input_size: tuple[int, int] | None = None
 
 
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class EvidenceFile(_Part):
+    """What the scores follow from: evidence.npz by its content. truth: `arrays.digest` of what it is scored against.
+
+    url: where others can get the file, of results that were made elsewhere.
+    """
+
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(ge=0)]
+    truth: Sha256
+    url: str | None = None
+
+
 class Record(_Part):
     """One finished run. Metrics are `split/name` -> fraction in [0, 1] unless the metric says otherwise.
 
     absent_metrics: those that the task has and this run could not measure -> why.
     per_class: metric -> class -> value; None where the class appears in neither truth nor prediction.
-    samples: split -> number of distinct samples that were scored.
+    samples: split -> number of distinct samples that were scored. evidence: None in records from before it was noted.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -103,6 +120,7 @@ class Record(_Part):
     absent_classes: tuple[str, ...] = ()
     costs: Costs
     samples: dict[str, int]
+    evidence: EvidenceFile | None = None
     selection: Selection
     execution: Execution
     environment: dict[str, Any]

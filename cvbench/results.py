@@ -13,16 +13,26 @@ import torch
 from numpy.typing import NDArray
 
 from cvbench import catalog, costs
-from cvbench.arrays import save_arrays
+from cvbench.arrays import digest, save_arrays
 from cvbench.callbacks import Throughput
 from cvbench.data.base import Dataset, DatasetInfo
+from cvbench.data.files import sha256
 from cvbench.devices import Accelerator, device_name
 from cvbench.environment import environment
 from cvbench.language.vocabulary import VOCABULARY_FILE, to_text
 from cvbench.machine import Machine
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.pictures import as_input, draw_samples
-from cvbench.record import Costs, DatasetFacts, Execution, Record, Selection, write_atomically, write_record
+from cvbench.record import (
+    Costs,
+    DatasetFacts,
+    EvidenceFile,
+    Execution,
+    Record,
+    Selection,
+    write_atomically,
+    write_record,
+)
 from cvbench.spec import RunSpec
 from cvbench.tasks.base import Task
 
@@ -69,6 +79,9 @@ def conclude(run: Tested) -> Record:
     found = {f"test/{name}": value for name, value in scores.items()}
     found |= {name: value for name, value in chosen.items() if name.startswith("val/")}
     _, metrics = catalog.metrics(spec.task)
+    evidence_file = run.folder / "evidence.npz"
+    save_arrays(evidence_file, evidence)
+    save_arrays(run.folder / "truth.npz", truth)
     record = Record(
         run_id=spec.run_id,
         group_id=spec.group_id,
@@ -81,6 +94,9 @@ def conclude(run: Tested) -> Record:
         absent_classes=tuple(sorted({n for v in per_class.values() for n, value in v.items() if value is None})),
         costs=_costs(run, len(ids)),
         samples={"test": len(ids)},
+        evidence=EvidenceFile(
+            sha256=sha256(evidence_file), size_bytes=evidence_file.stat().st_size, truth=digest(truth)
+        ),
         selection=_selection(run, chosen),
         execution=Execution(
             accelerator=run.accelerator,
@@ -94,8 +110,6 @@ def conclude(run: Tested) -> Record:
         evaluator_version=EVALUATOR_VERSION,
         started_at=run.started_at,
     )
-    save_arrays(run.folder / "evidence.npz", evidence)
-    save_arrays(run.folder / "truth.npz", truth)
     if run.info.vocabulary is not None:
         write_atomically(run.folder / VOCABULARY_FILE, to_text(run.info.vocabulary))
     _write_curves(run.folder / "curves.csv", task.curves)
@@ -154,6 +168,7 @@ def _costs(run: Tested, tested: int) -> Costs:
         latency_p50_seconds=p50,
         latency_p95_seconds=p95,
         peak_memory_bytes=peak,
+        train_energy_joules=timing.train_joules if run.machine.jobs in (None, 1) else None,
     )
 
 
