@@ -12,8 +12,11 @@ from torch import Tensor
 
 from cvbench.data.base import Split
 from cvbench.data.drawing import below, sheet, written
+from cvbench.gallery import Picture, picked, write_list
 from cvbench.loading.geometry import resize
 from cvbench.tasks.base import Description, Task
+
+GALLERY_WIDTH = 600  # pixels: a board shows several pictures of each model
 
 
 def as_input(task: Task, image: NDArray[np.uint8]) -> Tensor:
@@ -37,3 +40,20 @@ def draw_samples(task: Task, split: Split, out: Path, *, title: str, count: int 
         picture = describe(task, image, truth).picture
         tiles.append(below(picture, written([split.ids[index]], picture.width, 11)))
     sheet(tiles, title=title).save(out)
+
+
+def keep_gallery(task: Task, split: Split, values: NDArray[np.float64], folder: Path) -> None:
+    """Writes pictures of the hardest and of typical samples into `folder`, as `gallery.picked` chooses them.
+
+    values: float64 (N,), how well each sample of the split went, the higher the better.
+    """
+    folder.mkdir()
+    pictures = []
+    for number, (place, kind) in enumerate(picked(values)):
+        image, truth = split[place]
+        picture = describe(task, image, truth).picture
+        picture.thumbnail((GALLERY_WIDTH, 4 * GALLERY_WIDTH))
+        file = f"{kind}-{number}.webp"
+        picture.save(folder / file, quality=70, method=6)
+        pictures.append(Picture(file=file, sample=split.ids[place], kind=kind, score=round(float(values[place]), 6)))
+    write_list(folder, pictures)

@@ -19,10 +19,11 @@ from cvbench.data.base import Dataset, DatasetInfo
 from cvbench.data.files import sha256
 from cvbench.devices import Accelerator, device_name
 from cvbench.environment import environment
+from cvbench.gallery import GALLERY
 from cvbench.language.vocabulary import VOCABULARY_FILE, to_text
 from cvbench.machine import Machine
 from cvbench.metrics.version import EVALUATOR_VERSION
-from cvbench.pictures import as_input, draw_samples
+from cvbench.pictures import as_input, draw_samples, keep_gallery
 from cvbench.record import (
     Costs,
     DatasetFacts,
@@ -119,6 +120,7 @@ def conclude(run: Tested) -> Record:
     title = f"{spec.name}: image, prediction, truth"
     torch.save(task.model.state_dict(), run.folder / "model.pt")
     draw_samples(task, run.dataset.splits["test"], run.folder / "samples.png", title=title)
+    keep_gallery(task, run.dataset.splits["test"], task.scores.by_sample(evidence, truth), run.folder / GALLERY)
     (run.folder / "best.ckpt").unlink(missing_ok=True)
     write_record(record, run.folder / "record.json")
     return record

@@ -147,3 +147,12 @@ def _texts(name: str, column: NDArray[Any]) -> list[str]:
         wrong = next(text for text in texts if not isinstance(text, str))
         raise ValueError(f"Expected `{name}` to hold texts, but got {wrong!r}")
     return texts
+
+
+def by_sample(evidence: Arrays, truth: Arrays) -> NDArray[np.float64]:
+    """Each caption's CIDEr-D, float64 (N,), as `truth["ids"]` has the images: which are hard. Raises as `score`."""
+    split = tokenized(evidence, truth)
+    columns = caption_columns(split.captions, split.references)
+    values = np.empty(len(truth["ids"]))
+    values[np.argsort(image_numbers(truth["ids"]), kind="stable")] = cider(columns, all_ngrams(columns)).d
+    return values

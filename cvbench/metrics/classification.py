@@ -15,6 +15,7 @@ the scores, never guessed.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cvbench.metrics.alignment import Arrays, aligned
 from cvbench.metrics.calibration import expected_calibration_error, negative_log_likelihood
@@ -75,3 +76,14 @@ def confusion(evidence: Arrays, truth: Arrays) -> Counts:
     for a model with C outputs. Raises as `score`."""
     rows = aligned(evidence, truth)
     return confusion_matrix(truth["labels"], rows["top"][:, 0], len(truth["classes"]), ignore_index=None)
+
+
+def by_sample(evidence: Arrays, truth: Arrays) -> NDArray[np.float64]:
+    """The true class's probability, float64 (N,) in [0, 1], in the order of `truth["ids"]`: which samples are hard.
+
+    Without `true_log_probability` 1 where the most probable class is right, else 0. Raises as `score`.
+    """
+    rows = aligned(evidence, truth)
+    if "true_log_probability" in rows:
+        return np.asarray(np.exp(rows["true_log_probability"].astype(np.float64)))
+    return np.asarray(rows["top"][:, 0] == truth["labels"], dtype=np.float64)

@@ -18,10 +18,10 @@ from __future__ import annotations
 import numpy as np
 
 from cvbench.metrics.alignment import Arrays
-from cvbench.metrics.box_columns import box_columns
+from cvbench.metrics.box_columns import Floats, box_columns, image_numbers, of_class
 from cvbench.metrics.coco_map import class_ap, coco_scores, coco_table
 from cvbench.metrics.confusion import by_class
-from cvbench.metrics.voc_ap import voc_ap
+from cvbench.metrics.voc_ap import true_positives, voc_ap
 
 PRIMARY = "map"
 # name: (direction, definition, unit); in unit %, values are fractions in [0, 1] that boards show in percent
@@ -73,3 +73,25 @@ def per_class(evidence: Arrays, truth: Arrays) -> dict[str, dict[str, float | No
     voc = voc_ap(found, known, len(classes))
     values = {"ap": over_all, "ap_50": at_half, "voc07_ap": voc.eleven_point, "voc_ap": voc.all_points}
     return {name: by_class(classes, numbers) for name, numbers in values.items()}
+
+
+def by_sample(evidence: Arrays, truth: Arrays) -> Floats:
+    """Of each image the share of its boxes that are found (class right, IoU 0.5 or more) by as many detections, its
+    surest; float64 (N,) in [0, 1], in the order of `truth["ids"]`: which images are hard.
+
+    For picking images to look at. NaN where no box counts. Raises as `score`.
+    """
+    found, known = box_columns(evidence, truth)
+    numbers = image_numbers(truth["ids"])
+    values = np.full(len(numbers), np.nan)
+    for place, number in enumerate(numbers.tolist()):
+        boxes = known.at(known.images == number)
+        count = int((~boxes.ignored).sum())
+        if not count:
+            continue
+        told = found.at(found.images == number)
+        told = told.at(np.sort(np.argsort(-told.scores, kind="stable")[:count]))
+        labels = np.unique(boxes.labels).tolist()
+        hits = [true_positives(of_class(told, label), of_class(boxes, label)).sum() for label in labels]
+        values[place] = sum(hits) / count
+    return values

@@ -15,6 +15,7 @@ prediction of void on a labelled pixel is wrong; classes absent from truth and p
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cvbench.metrics.alignment import Arrays, aligned
 from cvbench.metrics.confusion import (
@@ -25,6 +26,7 @@ from cvbench.metrics.confusion import (
     class_counts,
     class_iou,
     labelled_scores,
+    mean_scores,
 )
 
 PRIMARY = "miou"
@@ -81,3 +83,12 @@ def split_counts(evidence: Arrays, truth: Arrays) -> ClassCounts:
             "Expected the images' counts to add up to `confusion`: was an image counted twice, or not at all?"
         )
     return counts
+
+
+def by_sample(evidence: Arrays, truth: Arrays) -> NDArray[np.float64]:
+    """Each image's own mean IoU, float64 (N,) in [0, 1], in the order of `truth["ids"]`: which images are hard.
+
+    For picking images to look at; its mean over images is not `miou`. NaN without a labelled pixel. Raises as `score`.
+    """
+    rows = aligned(evidence, truth)
+    return mean_scores(ClassCounts(*(rows[name] for name in ClassCounts._fields)))["miou"]

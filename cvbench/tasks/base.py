@@ -52,6 +52,7 @@ class Scores(Protocol):
     METRICS: dict[str, tuple[str, str, str]]
     score: Callable[..., dict[str, float]]
     per_class: Callable[..., dict[str, dict[str, float | None]]]
+    by_sample: Callable[..., NDArray[np.float64]]
 
 
 class Task(L.LightningModule):
