@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from cvbench.board import freeze, frozen, inconsistencies, read_board
+from cvbench.board import freeze, frozen, read_board
 from cvbench.leaderboard import rank
+from cvbench.page.consistency import inconsistencies
 from cvbench.record import Costs, Execution
 from cvbench.spec import ModelRef, Recipe, Weights
 from tests.records import facts, plan, record, spec, suite

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 
-from cvbench.board import Leaderboard, freeze, frozen, inconsistencies, read_board
+from cvbench.board import Leaderboard, freeze, frozen, read_board
 from cvbench.page import markdown, svg, table_csv
+from cvbench.page.consistency import inconsistencies
 from cvbench.record import write_atomically
 
 # File name -> how it is made from the board; `check` and `publish` know no others.

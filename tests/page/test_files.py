@@ -91,7 +91,7 @@ def test_an_unknown_key_or_a_newer_schema_is_named(folder):
     data = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(data | {"note": "by hand"}), encoding="utf-8")
     assert "note" in check(folder)[0]
-    path.write_text(json.dumps(data | {"schema_version": 2}), encoding="utf-8")
+    path.write_text(json.dumps(data | {"schema_version": 3}), encoding="utf-8")
     assert "upgrade cvbench" in check(folder)[0]
 
 
