@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -68,12 +68,13 @@ class Store:
     def folder(self, run: RunSpec) -> Path:
         return self.root / slug(run.dataset.name) / slug(run.model.name) / run.run_id
 
-    def record(self, run: RunSpec) -> Record | None:
+    def record(self, run: RunSpec, read: Callable[[Path], Record] = read_record) -> Record | None:
         """The run's record, or None. Raises ValueError when the file cannot be read, or is another run's."""
         path = self.folder(run) / "record.json"
-        if not path.is_file():
+        try:
+            record = read(path)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        record = read_record(path)
         if record.run_id != run.run_id:
             rule = f"Expected the record of run {run.run_id}, but got {record.run_id}"
             raise ValueError(f"{path}: {rule}; move it away and run again")

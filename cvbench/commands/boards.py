@@ -17,28 +17,52 @@ if TYPE_CHECKING:
 
 
 def finished(
-    suite: Suite, planned: Sequence[RunSpec], store: Store, data_root: Path, overrides: Sequence[str]
+    suite: Suite,
+    planned: Sequence[RunSpec],
+    store: Store,
+    data_root: Path,
+    overrides: Sequence[str],
+    *,
+    published: bool = False,
+    quiet: bool = False,
 ) -> Leaderboard:
-    """The leaderboard of all planned runs: of those without a usable record it says why."""
+    """The leaderboard of all planned runs: of those without a usable record it says why.
+
+    published: for others' eyes, so without pictures of data that are not ours to show.
+    """
+    from cvbench.evidence import RunEvidence
+    from cvbench.index import Index
     from cvbench.leaderboard import rank
+    from cvbench.record import parse_record
     from cvbench.store import revisions
 
     records: list[Record] = []
     failed: dict[str, str] = {}
     measured: list[RunSpec] = []
-    for run in planned:
-        try:
-            record = store.record(run)
-        except ValueError as error:
-            failed[run.run_id] = str(error)
-            continue
-        if record is not None:
-            records.append(record)
-            measured.append(run)
-        elif failure := store.failure(run):
-            failed[run.run_id] = f"{failure.kind}: {failure.message}"
-    known = revisions(measured, data_root)
-    return rank(suite, planned, records, failed=failed, revisions=known, overrides=overrides)
+    with Index(store.root) as index:
+        for run in planned:
+            try:
+                record = store.record(run, lambda path: parse_record(index.content(path), path))
+            except ValueError as error:
+                failed[run.run_id] = str(error)
+                continue
+            if record is not None:
+                records.append(record)
+                measured.append(run)
+            elif failure := store.failure(run):
+                failed[run.run_id] = f"{failure.kind}: {failure.message}"
+        known = revisions(measured, data_root)
+        evidence = RunEvidence(store, index, tell=lambda line: options.say(line, quiet=quiet))
+        return rank(
+            suite,
+            planned,
+            records,
+            evidence,
+            failed=failed,
+            revisions=known,
+            overrides=overrides,
+            published=published,
+        )
 
 
 def publish_board(leaderboard: Leaderboard, folder: Path) -> Path:

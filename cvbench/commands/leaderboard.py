@@ -44,7 +44,7 @@ def leaderboard(
     targets, overrides = options.paths_and_overrides(paths)
     root = load_machine(machine, data_root=data_root).data_root
     suite = load_suite(targets, overrides)
-    found = finished(suite, plan(suite), RunStore(store), root, overrides)
+    found = finished(suite, plan(suite), RunStore(store), root, overrides, published=out is not None)
     folder = publish_board(found, out / suite.name) if out is not None else None
     if json:
         options.print_json({"board": folder, "leaderboard": found.model_dump(mode="json")})
