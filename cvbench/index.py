@@ -24,11 +24,14 @@ CREATE TABLE computed (key TEXT PRIMARY KEY, facts TEXT NOT NULL, numbers BLOB N
 
 
 class Index:
-    """Use it in a `with` block: what is new is written at its end. Errors of the database are never the caller's."""
+    """Use it in a `with` block: what is new is written at its end. Errors of the database are never the caller's.
 
-    def __init__(self, root: Path) -> None:
+    root: of the store; None: it remembers nothing.
+    """
+
+    def __init__(self, root: Path | None) -> None:
         self.root = root
-        self._database = _opened(root / FILE)
+        self._database = _opened(root / FILE) if root is not None else None
 
     def __enter__(self) -> Self:
         return self
@@ -44,6 +47,8 @@ class Index:
 
     def content(self, path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> bytes:
         """What `read(path)` gives, or gave when the file was as it is now. Raises OSError where there is no file."""
+        if self.root is None:
+            return read(path)
         about = path.stat()
         stamp = f"{about.st_mtime_ns} {about.st_size} {about.st_ino}"
         key = path.relative_to(self.root).as_posix()

@@ -22,7 +22,7 @@ from cvbench.statistics.methods import METHODS
 from cvbench.table import Group, canonical, dataset_key, groups, protocol_hash
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
     """A row in the making."""
 
     group: Group
@@ -58,7 +58,7 @@ def rank(
     boards, members = [], []
     for (name, _), table in tables.items():
         labels = labels_of([group.spec for group, _ in table])
-        rows = [_Member(*pair, label, next(pictures)) for pair, label in zip(table, labels, strict=True)]
+        rows = [Member(*pair, label, next(pictures)) for pair, label in zip(table, labels, strict=True)]
         boards.append(_board(by_name[name], rows, used, overrides, evidence))
         members.append(rows)
     return Leaderboard(
@@ -68,7 +68,7 @@ def rank(
         evaluator_version=EVALUATOR_VERSION,
         methods=METHODS if evidence is not None else {},
         environments=environments,
-        suite_scores=_suite_scores(boards, members),
+        suite_scores=suite_scores_of(boards, members),
         boards=tuple(boards),
     )
 
@@ -93,7 +93,7 @@ def _environments(found: Sequence[Group]) -> tuple[tuple[dict[str, Any], ...], d
 
 def _board(
     benchmark: Benchmark,
-    members: Sequence[_Member],
+    members: Sequence[Member],
     environments: Mapping[str, int],
     overrides: Sequence[str],
     evidence: RunEvidence | None,
@@ -119,7 +119,7 @@ def _board(
         for member, recipe in zip(members, recipes, strict=True)
     ]
     baseline = next((m for m in members if m.group.spec.label == benchmark.baseline), None)
-    rows = _compared(rows, members, baseline, _direction(metrics[0]))
+    rows = compared(rows, members, baseline, direction_of(metrics[0]))
     return Board(
         benchmark=benchmark.name,
         title=benchmark.title or "",
@@ -148,42 +148,42 @@ def _board(
     )
 
 
-def _compared(
-    rows: Sequence[Row], members: Sequence[_Member], baseline: _Member | None, direction: Direction
+def compared(
+    rows: Sequence[Row], members: Sequence[Member], baseline: Member | None, direction: Direction
 ) -> list[Row]:
     """The rows with what follows from all of them: ranks, differences to the baseline, fronts."""
     ranks = standings({str(place): member.proven for place, member in enumerate(members)}, direction)
-    compared = []
+    found = []
     for place, (row, member) in enumerate(zip(rows, members, strict=True)):
         apart = None
         if baseline is not None and member is not baseline:
             apart = difference(member.proven, baseline.proven, direction)
-        compared.append(row.model_copy(update={"standing": ranks.get(str(place)), "versus_baseline": apart}))
-    return with_fronts(compared, direction)
+        found.append(row.model_copy(update={"standing": ranks.get(str(place)), "versus_baseline": apart}))
+    return with_fronts(found, direction)
 
 
-def _suite_scores(boards: Sequence[Board], members: Sequence[Sequence[_Member]]) -> tuple[SuiteScore, ...]:
+def suite_scores_of(boards: Sequence[Board], members: Sequence[Sequence[Member]]) -> tuple[SuiteScore, ...]:
     """Of each task over its boards, by label; and over boards of several tasks, by the backbone that rows declare."""
     found = []
     for task in dict.fromkeys(board.task for board in boards):
         of = [(board, rows) for board, rows in zip(boards, members, strict=True) if board.task == task]
         found.append(
-            suite_score(task, [{m.label: (m.proven, _direction(board.primary)) for m in rows} for board, rows in of])
+            suite_score(task, [{m.label: (m.proven, direction_of(board.primary)) for m in rows} for board, rows in of])
         )
     by_backbone = []
     for board, rows in zip(boards, members, strict=True):
-        named: dict[str, list[_Member]] = {}
+        named: dict[str, list[Member]] = {}
         for member in rows:
             named.setdefault(member.group.spec.backbone, []).append(member)
         # two models of one backbone on a board: nobody could say which of them is meant
         clear = {name: of[0] for name, of in named.items() if name and len(of) == 1}
-        by_backbone.append({name: (m.proven, _direction(board.primary)) for name, m in clear.items()})
+        by_backbone.append({name: (m.proven, direction_of(board.primary)) for name, m in clear.items()})
     if len({board.task for board in boards}) > 1:
         found.append(suite_score("", by_backbone))
     return tuple(score for score in found if score is not None)
 
 
-def _direction(metric: Metric) -> Direction:
+def direction_of(metric: Metric) -> Direction:
     return "min" if metric.direction == "min" else "max"
 
 
