@@ -255,6 +255,11 @@ def frozen(leaderboard: Leaderboard) -> str:
     return leaderboard.model_dump_json(indent=1) + "\n"
 
 
+def thawed(text: str) -> Leaderboard:
+    """What `frozen` gave the text of."""
+    return Leaderboard.model_validate_json(text)
+
+
 def read_board(path: Path) -> Leaderboard:
     """Reads board.json. Raises ValueError that names the file when it is damaged or of a newer schema."""
     try:

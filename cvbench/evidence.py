@@ -28,6 +28,7 @@ from cvbench.gallery import GALLERY, read_list
 from cvbench.index import Index
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import Record
+from cvbench.spec import RunSpec
 from cvbench.statistics.resamples import RESAMPLES, SEED, draws
 from cvbench.store import Store, slug, truth_name
 
@@ -68,6 +69,7 @@ class RunEvidence:
     def __init__(self, store: Store, index: Index, tell: Callable[[str], None] | None = None) -> None:
         self.store, self.index, self.tell = store, index, tell or (lambda line: None)
         self._seconds = 0.0
+        self._folders: dict[str, Path] = {}
 
     def proof(self, record: Record, metric: str) -> Proof:
         """The scores of a run on resamples, the same resamples for all runs of a protocol.
@@ -117,17 +119,10 @@ class RunEvidence:
         """How training went, of at most 30 epochs; None where nothing was trained or no curve is left."""
         path = self._folder(record) / "curves.csv"
         try:
-            kept = json.loads(self.index.content(path, _curve_rows))
+            kept = self.index.content(path, lambda file: _curve(file, record.spec).encode())
+            return Curve.model_validate_json(kept) if kept else None
         except (OSError, ValueError):
             return None
-        name = f"val/{record.spec.primary}"
-        if not kept or "epoch" not in kept[0]:
-            return None
-        chosen = sorted({round(place) for place in np.linspace(0, len(kept) - 1, min(_POINTS, len(kept)))})
-        rows = [kept[place] for place in chosen]
-        columns = ("epoch", "train/loss", name)
-        epochs, loss, val = (tuple(_short(row.get(column)) for row in rows) for column in columns)
-        return Curve(seed=record.spec.seed, epochs=tuple(e or 0.0 for e in epochs), loss=loss, val=val)
 
     def pictures(self, record: Record) -> list[Picture]:
         """What the run kept pictures of, the hardest first."""
@@ -140,7 +135,9 @@ class RunEvidence:
         return found
 
     def _folder(self, record: Record) -> Path:
-        return self.store.folder(record.spec)
+        if record.run_id not in self._folders:
+            self._folders[record.run_id] = self.store.folder(record.spec)
+        return self._folders[record.run_id]
 
     def _evidence(self, record: Record) -> Path:
         path = self._folder(record) / "evidence.npz"
@@ -196,11 +193,20 @@ def _draws(num_images: int) -> NDArray[np.int32]:
     return draws(num_images)
 
 
-def _curve_rows(path: Path) -> bytes:
-    """curves.csv as JSON: [{column: number}, …]."""
+def _curve(path: Path, run: RunSpec) -> str:
+    """curves.csv as the JSON of a `Curve`; empty where it holds nothing."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-    return json.dumps(rows).encode()
+    rows = [row for row in rows if "epoch" in row]
+    if not rows:
+        return ""
+    chosen = sorted({round(place) for place in np.linspace(0, len(rows) - 1, min(_POINTS, len(rows)))})
+    loss, val = (
+        tuple(_short(rows[place].get(name)) for place in chosen) for name in ("train/loss", f"val/{run.primary}")
+    )
+    return Curve(
+        seed=run.seed, epochs=tuple(rows[place]["epoch"] for place in chosen), loss=loss, val=val
+    ).model_dump_json()
 
 
 def _short(value: float | None) -> float | None:

@@ -65,7 +65,7 @@ class Index:
         return None if found is None else (json.loads(found[0]), found[1])
 
     def keep(self, key: str, facts: dict[str, Any], numbers: bytes) -> None:
-        """Keeps them. The key must change with everything that they follow from."""
+        """Keeps them, in the place of what had this key. The facts or the key must say all that they follow from."""
         self._write("INSERT OR REPLACE INTO computed VALUES (?, ?, ?)", key, json.dumps(facts), numbers)
 
     def _one(self, query: str, *values: Any) -> Any:

@@ -13,7 +13,7 @@ from cvbench.evidence import RunEvidence
 from cvbench.pareto import front
 from cvbench.record import Costs, Record
 from cvbench.spec import RunSpec, Weights
-from cvbench.standings import Proven, calibration_of, interval_of
+from cvbench.standings import Proven, calibration_of
 from cvbench.table import Group, Spread, spread
 
 COST_DIGITS = 6
@@ -37,7 +37,6 @@ def build_row(
     spec, records = group.spec, group.records
     scores = {metric.name: _score(group.metric(metric.name)) for metric in metrics}
     used = {environments[record.run_id] for record in records}
-    interval = interval_of(proven, metrics[0].unit) if records else None
     return Row(
         label=label,
         model=spec.model.name,
@@ -47,10 +46,10 @@ def build_row(
         backbone=spec.backbone,
         group_id=spec.group_id,
         origin=proven.origin,
-        unranked="" if interval or not records else short(proven.why),
+        unranked=short(proven.why),
         mean=scores[spec.primary].mean,
         sd=scores[spec.primary].sd,
-        interval=interval,
+        interval=proven.interval,
         n=len(records),
         planned=len(group.runs),
         state=group.state,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cvbench import catalog
 from cvbench.board import METRIC_DECIMALS, CalibrationBin, Difference, Interval, Origin, Standing, SuiteRow, SuiteScore
 from cvbench.evidence import Contradicted, Proof, RunEvidence, Unproven
 from cvbench.record import Record
@@ -31,7 +32,7 @@ class Proven:
 
     origin: Origin
     scores: Scores | None = None
-    images_per_class: NDArray[np.int64] | None = None
+    interval: Interval | None = None
     calibration: NDArray[np.float64] | None = None
     why: str = ""
 
@@ -61,28 +62,34 @@ def _proven(group: Group, proofs: Sequence[Proof]) -> Proven:
     submitted = any(_is_submitted(record) for record in group.records)
     origin: Origin = "re-scored" if submitted else "reproduced"
     values = [record.metrics[f"test/{group.spec.primary}"] for record in group.records]
-    calibrations = [proof.calibration for proof in proofs]
     first = proofs[0]
     try:
         scores = Scores(np.array(values), np.stack([proof.resampled for proof in proofs]), first.num_images)
-        interval(scores)
+        between = _interval(scores, first.images_per_class, _BOUNDS.get(_unit(group), ANY))
     except ValueError as error:  # too few images for the metric, or for any statistics
         return Proven(origin, why=str(error))
-    known = [sums for sums in calibrations if sums is not None]
-    return Proven(origin, scores, first.images_per_class, sum(known[1:], known[0]) if known else None)
+    known = [proof.calibration for proof in proofs if proof.calibration is not None]
+    return Proven(origin, scores, between, sum(known[1:], known[0]) if known else None)
+
+
+def _unit(group: Group) -> str:
+    try:
+        _, declared = catalog.metrics(group.spec.task)
+    except (KeyError, OSError):  # a task of somebody's own
+        return ""
+    return declared[group.spec.primary][2] if group.spec.primary in declared else ""
+
+
+def _interval(scores: Scores, images_per_class: NDArray[np.int64], bounds: tuple[float, float]) -> Interval:
+    """The 95 % interval, rounded away from the mean, so that what is shown still holds it."""
+    found = interval(scores, bounds=bounds, images_per_class=images_per_class)
+    unit = 10.0**METRIC_DECIMALS
+    low, high = math.floor(found.low * unit) / unit + 0.0, math.ceil(found.high * unit) / unit + 0.0
+    return Interval(low=low, high=high, image_only=found.image_only, few_positives=found.few_positives)
 
 
 def _is_submitted(record: Record) -> bool:
     return getattr(record, "submission", None) is not None
-
-
-def interval_of(proven: Proven, unit: str) -> Interval | None:
-    """The row's 95 % interval, rounded."""
-    if proven.scores is None:
-        return None
-    found = interval(proven.scores, bounds=_BOUNDS.get(unit, ANY), images_per_class=proven.images_per_class)
-    low, high = _outwards(found.low, found.high)
-    return Interval(low=low, high=high, image_only=found.image_only, few_positives=found.few_positives)
 
 
 def standings(rows: Mapping[str, Proven], direction: Direction) -> dict[str, Standing]:
@@ -153,9 +160,3 @@ def _upwards(board: Mapping[str, tuple[Proven, Direction]]) -> dict[str, Scores 
             scores = Scores(-scores.values, -scores.resampled, scores.num_images)
         turned[name] = scores
     return turned
-
-
-def _outwards(low: float, high: float) -> tuple[float, float]:
-    """Rounded away from the mean, so that what is shown still holds it."""
-    unit = 10.0**METRIC_DECIMALS
-    return math.floor(low * unit) / unit + 0.0, math.ceil(high * unit) / unit + 0.0

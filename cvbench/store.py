@@ -12,6 +12,7 @@ import shutil
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -50,6 +51,7 @@ class Failure(BaseModel):
         return cls(run_id=run.run_id, kind=kind, message=str(error), traceback=text, failed_at=now)
 
 
+@lru_cache(maxsize=4096)
 def slug(name: str) -> str:
     """A path part that no file system minds: ASCII letters, digits, `_.-`; never empty, hidden, `.` or `..`.
 

@@ -11,7 +11,6 @@ from cvbench.commands import options
 
 if TYPE_CHECKING:
     from cvbench.board import Leaderboard
-    from cvbench.record import Record
     from cvbench.spec import RunSpec, Suite
     from cvbench.store import Failure, Store
 
@@ -30,39 +29,17 @@ def finished(
 
     published: for others' eyes, so without pictures of data that are not ours to show.
     """
-    from cvbench.evidence import RunEvidence
-    from cvbench.index import Index
-    from cvbench.leaderboard import rank
-    from cvbench.record import parse_record
-    from cvbench.store import revisions
+    from cvbench.assemble import assemble
 
-    records: list[Record] = []
-    failed: dict[str, str] = {}
-    measured: list[RunSpec] = []
-    with Index(store.root) as index:
-        for run in planned:
-            try:
-                record = store.record(run, lambda path: parse_record(index.content(path), path))
-            except ValueError as error:
-                failed[run.run_id] = str(error)
-                continue
-            if record is not None:
-                records.append(record)
-                measured.append(run)
-            elif failure := store.failure(run):
-                failed[run.run_id] = f"{failure.kind}: {failure.message}"
-        known = revisions(measured, data_root)
-        evidence = RunEvidence(store, index, tell=lambda line: options.say(line, quiet=quiet))
-        return rank(
-            suite,
-            planned,
-            records,
-            evidence,
-            failed=failed,
-            revisions=known,
-            overrides=overrides,
-            published=published,
-        )
+    return assemble(
+        suite,
+        planned,
+        store,
+        data_root,
+        overrides,
+        published=published,
+        tell=lambda line: options.say(line, quiet=quiet),
+    )
 
 
 def publish_board(leaderboard: Leaderboard, folder: Path) -> Path:
