@@ -1,6 +1,7 @@
 # make demo   from nothing to a leaderboard          make test    the quick tests
 # make slow   the long tests                         make speed   measured ratios against the best known ways
-# make check  lint, format, types, arrows, boards    make clean   removes .venv and what tools left behind
+# make check  lint, format, types, arrows, boards    make docs    the site of docs/, into site/
+# make clean  removes .venv and what tools left behind
 #
 # Needs Python >= 3.11 and, for the first call, a package index; later calls install nothing and need no network.
 
@@ -11,7 +12,7 @@ BIN    := $(VENV)/bin
 # One thread a test process: two of them run side by side.
 TEST_ENV := OMP_NUM_THREADS=1
 
-.PHONY: demo test slow speed check clean
+.PHONY: demo test slow speed check docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -32,6 +33,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cvbench leaderboard --check
+
+docs: $(VENV)/.dev
+	$(BIN)/zensical build --clean
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -54,5 +58,5 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
