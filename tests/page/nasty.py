@@ -12,6 +12,7 @@ NAMES = (
     '"><img src=x onerror="document.title=`gone`">',
     "=cmd|' /C calc'!A0",
     "[x](javascript:alert(1))",
+    "![x](https://example.com/y.png) [z](//example.com)",
     "{{ 7 * 7 }}{% raw %}",
     "\u202e\u05dc\u05b6\u05e0\u05d8 長い\u200f 'quoted' & &amp;",
     "]]></title></style></svg><b>",

@@ -61,4 +61,6 @@ def test_no_list_where_there_is_nothing_to_list(tmp_path):
     publish(leaderboard(), tmp_path)
     page = (tmp_path / "index.html").read_bytes()
     assert write_index(tmp_path) is None  # it would overwrite the board's own page
+    publish(leaderboard(), tmp_path / "below")
+    assert write_index(tmp_path) is None
     assert (tmp_path / "index.html").read_bytes() == page

@@ -117,10 +117,11 @@ def _names(front: list[Row], others: list[Row], places: dict[str, Point], taken:
         for row in rows:
             name = text.shortened(text.xml(row.label), _LONGEST_NAME)
             options = _options(places[row.label], _CHARACTER * text.cells(name))
-            free = [option for option in options if _inside(option[0]) and not any(_touch(option[0], b) for b in taken)]
+            inside = [option for option in options if _inside(option[0])]
+            free = [option for option in inside if not any(_touch(option[0], box) for box in taken)]
             if not free and not always:
                 continue
-            box, x, y, anchor = (free or options)[0]
+            box, x, y, anchor = (free or inside or options)[0]
             taken.append(box)
             found.append(words(x, y, name, look, anchor))
     return found
