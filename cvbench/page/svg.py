@@ -20,7 +20,8 @@ from cvbench.page.columns import Column
 WIDTH, MARGIN, LINE = 900, 20, 24
 FONT_SIZE, CELL = 12, 8  # pixels; monospaced fonts are 0.6 em wide, the widest 0.62
 LONGEST_NAME = 32  # cells of a name in a table
-_NOTE = "Mean ± standard deviation over seeds. In brackets 95 % intervals; equal ranks are ties."
+_NOTE = "Mean ± standard deviation over seeds."
+_RANKED = " In brackets 95 % intervals; equal ranks are ties."
 
 
 class Words(NamedTuple):
@@ -48,7 +49,8 @@ def render(leaderboard: Leaderboard) -> str:
         words += [Words(MARGIN, y + LINE * number, note, "dim") for number, note in enumerate(notes, 1)]
         y += LINE * len(notes)
     y += LINE + 8
-    words.append(Words(MARGIN, y, _NOTE, "dim"))
+    ranked = any(row.standing for board in leaderboard.boards for row in board.rows)
+    words.append(Words(MARGIN, y, _NOTE + _RANKED * ranked, "dim"))
     return _template().render(
         title=f"cvbench: {leaderboard.title}",
         size=FONT_SIZE,

@@ -139,4 +139,7 @@ def test_ranks_intervals_ties_and_packs_stand_in_the_picture():
     assert "Rank 1 is shared by unet and fcn" in words
     assert "‡ fcn: 2 classes have fewer than 10 test images" in words
     assert "no ranking" not in words
-    assert "order is no ranking" in " ".join(word for line in lines(svg.render(leaderboard())) for word in line)
+    assert "equal ranks are ties" in words
+    unranked = " ".join(word for line in lines(svg.render(leaderboard())) for word in line)
+    assert "order is no ranking" in unranked
+    assert "ties" not in unranked
