@@ -55,6 +55,9 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@command -v java >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y default-jre-headless; } >/dev/null 2>&1 || \
 	  echo "No java here: what compares with Java's tokenizer and METEOR will be skipped."
+	@command -v chromedriver >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y --no-install-recommends \
+	  chromium chromium-driver fonts-dejavu-core; } >/dev/null 2>&1 || \
+	  echo "No chromium and chromedriver here: what opens the boards' pages in a browser will be skipped."
 	@touch $@ $(VENV)/.installed
 
 clean:

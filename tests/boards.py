@@ -94,7 +94,8 @@ def board(rows: tuple[Row, ...] | None = None, **changes: Any) -> Board:
     given = (
         row("unet", 0.8, 1),
         row("fcn", 0.79, 2, standing=TIED, interval=Interval(low=0.7, high=0.85, few_positives=2)),
-        row("segnet", 0.6, 3, standing=BEHIND, origin="re-scored", url="https://example.org/segnet"),
+        row("segnet", 0.6, 3, standing=BEHIND, versus_baseline=None, origin="re-scored",
+            url="https://example.org/segnet"),
         row("linear", None, 4),
     )  # fmt: skip
     fields: dict[str, Any] = {

@@ -35,7 +35,9 @@ def test_the_wheel_holds_benchmarks_and_data_files(wheel: zipfile.ZipFile) -> No
     benchmarks = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "benchmarks").glob("**/*.yaml")}
     assert benchmarks
     assert {f"cvbench/{name}" for name in benchmarks} <= names
-    data = [path for path in (REPOSITORY / "cvbench").glob("**/*") if path.suffix in {".csv", ".j2", ".json"}]
+    data = [
+        path for path in (REPOSITORY / "cvbench").glob("**/*") if path.suffix in {".css", ".csv", ".j2", ".js", ".json"}
+    ]
     assert {path.relative_to(REPOSITORY).as_posix() for path in data} <= names
     assert "cvbench/data/camvid_classes.csv" in names
     assert "cvbench/py.typed" in names

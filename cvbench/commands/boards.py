@@ -43,10 +43,12 @@ def finished(
 
 
 def publish_board(leaderboard: Leaderboard, folder: Path) -> Path:
-    """Writes the board's files into `folder`, and returns it."""
+    """Writes the board's files into `folder`, and anew the list of boards beside it; returns `folder`."""
     from cvbench.page.files import publish
+    from cvbench.page.index import write_index
 
     publish(leaderboard, folder)
+    write_index(folder.parent)
     return folder
 
 

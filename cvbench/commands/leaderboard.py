@@ -23,7 +23,7 @@ def leaderboard(
     ] = None,
     out: Annotated[
         Path | None,
-        Parameter(help="Publish into OUT/SUITE/ (with --check: the boards to check) [default: leaderboards]."),
+        Parameter(help="Publish into OUT/SUITE/, and list all in OUT (--check: the boards to check) [leaderboards]."),
     ] = None,
     check: Annotated[
         bool, Parameter(help="Write nothing; every board must render to its files byte for byte.")

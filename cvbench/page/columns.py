@@ -1,19 +1,20 @@
-"""What a board shows, as texts: the columns of its headline table, its headings and its protocol in words.
+"""The columns of a board's table, as texts and as what they are sorted by.
 
-Shared by Markdown, the terminal and the picture, so that all of them say the same.
+Shared by HTML, Markdown, the terminal and the picture, so that all of them say the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
-from cvbench.board import Board, Leaderboard, Row
-from cvbench.page import text
+from cvbench.board import Board, Metric, Row
+from cvbench.page import sentences, text
 
 ARROWS = {"max": "↑", "min": "↓", "none": ""}
+Kind = Literal["model", "rank", "primary", "interval", "difference", "runs", "origin", "metric", "cost", "other"]
 # (field, column head, how it reads, importance: the least important go first where the place is narrow)
-_COSTS: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
+COSTS: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
     ("parameters", "params", text.count, 70),
     ("macs", "MACs", text.count, 50),
     ("test_images_per_second", "images/s", text.count, 45),
@@ -22,22 +23,27 @@ _COSTS: tuple[tuple[str, str, Callable[[float | None], str], int], ...] = (
     ("peak_memory_bytes", "memory", text.size, 15),
     ("train_seconds", "train", text.duration, 60),
     ("finalise_seconds", "of it fitted last", text.duration, 12),
+    ("train_energy_joules", "energy", text.energy, 36),
 )
-
-
 # Less important columns stand on a page in a table of their own, so that the headline does not scroll sideways.
 HEADLINE_IMPORTANCE = 35
 # Cells between two neighbouring columns.
 PADDING = 2
+_LONGEST_BASELINE = 16  # cells of its name in a column's head
 
 
 class Column(NamedTuple):
-    """One column; cells in the order of the board's rows. importance: 100 is never left out."""
+    """One column; cells and what they are sorted by (None: nothing there) in the order of the board's rows.
+
+    importance: 100 is never left out.
+    """
 
     head: str
     cells: tuple[str, ...]
     numeric: bool = True
     importance: int = 100
+    kind: Kind = "other"
+    values: tuple[float | str | None, ...] = ()
 
     @property
     def width(self) -> int:
@@ -46,48 +52,41 @@ class Column(NamedTuple):
 
 
 def headline(board: Board) -> list[Column]:
-    """Model, primary metric, finished runs, other metrics, what was tuned, costs: where any row knows them."""
-    columns = [
-        Column("model", tuple(row.label for row in board.rows), numeric=False),
+    """Rank, model, primary metric, interval, difference, runs, other metrics, costs: where any row knows them."""
+    rows = board.rows
+    labels = tuple(row.label for row in rows)
+    found = [
+        Column("model", labels, numeric=False, kind="model", values=labels),
         _metric(board, 0),
-        Column("runs", tuple(row.state for row in board.rows), numeric=False),
+        _interval(board),
+        _difference(board),
+        _words("runs", [row.state for row in rows], "runs", 100, tuple(row.n for row in rows)),
         *(_metric(board, index) for index in range(1, len(board.metrics))),
     ]
-    if any(row.overrides for row in board.rows):
-        overrides = tuple(", ".join(row.overrides) or text.NOTHING for row in board.rows)
-        columns.append(Column("own recipe", overrides, numeric=False, importance=65))
-    for field, head, show, importance in _COSTS:
-        if any(getattr(row.costs, field, None) is not None for row in board.rows):
-            cells = tuple(show(getattr(row.costs, field, None)) for row in board.rows)
-            columns.append(Column(head, cells, importance=importance))
-    if len({row.environments for row in board.rows if row.environments}) > 1:
-        letters = tuple(", ".join(letter(i) for i in row.environments) or text.NOTHING for row in board.rows)
-        columns.append(Column("environment", letters, numeric=False, importance=35))
-    return columns
+    if any(row.standing for row in rows):
+        ranks = tuple(row.standing.rank if row.standing else None for row in rows)
+        found.insert(0, Column("rank", tuple(map(rank, rows)), importance=95, kind="rank", values=ranks))
+    if any(row.origin != "reproduced" for row in rows):
+        found.append(_words("origin", [row.origin for row in rows], "origin", 92))
+    if any(row.overrides for row in rows):
+        found.append(_words("own recipe", [", ".join(row.overrides) for row in rows], "other", 65))
+    found += [_cost(board, *cost) for cost in COSTS]
+    if len({row.environments for row in rows if row.environments}) > 1:
+        letters = [", ".join(letter(i) for i in row.environments) for row in rows]
+        found.append(_words("environment", letters, "other", 35))
+    optional = ("interval", "difference", "cost")
+    return [column for column in found if column.kind not in optional or any(v is not None for v in column.values)]
 
 
 def fit(table: list[Column], width: int) -> tuple[list[Column], list[Column]]:
     """(kept, left out): the columns that must stay, then, by importance, each that still fits `width` cells."""
-    kept = {column.head for column in table if column.importance >= 100}
-    for column in sorted(table, key=lambda column: -column.importance):
-        wanted = [other.width for other in table if other.head in kept | {column.head}]
+    kept = {place for place, column in enumerate(table) if column.importance >= 100}
+    for place in sorted(range(len(table)), key=lambda place: -table[place].importance):
+        wanted = [table[other].width for other in kept | {place}]
         if sum(wanted) + PADDING * (len(wanted) - 1) <= width:
-            kept.add(column.head)
-    return [c for c in table if c.head in kept], [c for c in table if c.head not in kept]
-
-
-def _metric(board: Board, index: int) -> Column:
-    metric = board.metrics[index]
-    cells = []
-    for row in board.rows:
-        score = row.scores.get(metric.name)
-        mean, sd = (score.mean, score.sd) if score else (None, None)
-        cells.append(text.spread(mean, sd, hundredfold=bool(metric.unit)))
-    return Column(
-        " ".join(filter(None, (metric.name, metric.unit, ARROWS[metric.direction]))),
-        tuple(cells),
-        importance=(100, 39, 38)[index] if index < 3 else 30 - index,
-    )
+            kept.add(place)
+    left_out = [column for place, column in enumerate(table) if place not in kept]
+    return [table[place] for place in sorted(kept)], left_out
 
 
 def letter(index: int) -> str:
@@ -95,69 +94,82 @@ def letter(index: int) -> str:
     return chr(ord("A") + index % 26) + (str(index // 26) if index >= 26 else "")
 
 
-def heading(leaderboard: Leaderboard, board: Board) -> str:
-    """`camvid (classes 11)`: the dataset, with the options that tell it from the suite's other boards on it."""
-    peers = [other for other in leaderboard.boards if other.dataset == board.dataset]
-    differ = {
-        key: value
-        for key, value in board.options.items()
-        if any(other.options.get(key) != value for other in peers if other is not board)
-    }
-    name = f"{board.dataset} ({text.settings(differ)})" if differ else board.dataset
-    same = [other for other in peers if (other.task, other.options) == (board.task, board.options)]
-    return f"{name}: {board.task}" + (f", {board.benchmark}" if len(same) > 1 else "")
+def metric_head(metric: Metric) -> str:
+    """`top1 % ↑`: name, unit and which way is better."""
+    return " ".join(filter(None, (metric.name, metric.unit, ARROWS[metric.direction])))
 
 
-def protocol(board: Board) -> list[str]:
-    """What makes the numbers comparable, one sentence each, names as the dataset gives them."""
-    if board.protocol is None:
-        return ["No run has finished yet, so the protocol is not known here."]
-    rest = dict(board.protocol)
-    rest.pop("classes", None)
-    roles = rest.pop("roles", {})
-    roles = roles if isinstance(roles, Mapping) else {"roles": roles}
-    splits = [
-        f"{role} {number:,} images" + (f" ({roles[role]})" if role in roles else "")
-        for role, number in board.split_sizes.items()
-    ]
-    sentences = [f"{len(board.classes)} classes."] if board.classes else []
-    sentences.append(f"Splits: {'; '.join(splits)}.")
-    if "scoring_size" in rest:
-        sentences.append(f"Scored at {_scoring_size(rest.pop('scoring_size'))}.")
-    sentences += [f"{key.replace('_', ' ').capitalize()}: {_words(value)}." for key, value in rest.items()]
-    if board.selection:
-        sentences.append(f"Tested checkpoint: {'; '.join(board.selection)}.")
-    if board.absent_metrics:
-        reasons = "; ".join(f"{name} ({reason})" for name, reason in board.absent_metrics.items())
-        sentences.append(f"Not measured: {reasons}.")
-    if board.absent_classes:
-        sentences.append(
-            f"Without a value in these test data, so left out of means: {', '.join(board.absent_classes)}."
-        )
-    return sentences
+def rank(row: Row) -> str:
+    """`1 (1–2)`: the rank, and where that says more, the 95 % interval of its place among all rows."""
+    if row.standing is None:
+        return text.NOTHING
+    place, best, worst = row.standing.rank, row.standing.best, row.standing.worst
+    if place == best == worst:
+        return f"{place}"
+    return f"{place} ({best})" if best == worst else f"{place} ({best}–{worst})"  # noqa: RUF001
 
 
-def unfinished(board: Board) -> list[tuple[Row, list[str]]]:
-    """Rows with runs that are not in the numbers, and a line for each reason."""
-    found = []
-    for row in board.rows:
-        seeds: dict[tuple[str, str], list[str]] = {}
-        for run in row.runs:
-            if run.state != "done":
-                seeds.setdefault((run.state, run.reason), []).append(str(run.seed))
-        lines = [
-            f"{'seeds' if len(numbers) > 1 else 'seed'} {', '.join(numbers)} {state}"
-            + (f": {reason}" if reason else "")
-            for (state, reason), numbers in seeds.items()
-        ]
-        if lines:
-            found.append((row, lines))
-    return found
+def interval(board: Board, row: Row) -> str:
+    """`[77.00, 83.00]‡`: the 95 % interval of the mean, with the marks that `sentences.marks` explains."""
+    if row.interval is None:
+        return text.NOTHING
+    words = text.between(row.interval.low, row.interval.high, hundredfold=bool(board.primary.unit))
+    image_only = sentences.IMAGE_ONLY if row.interval.image_only else ""
+    return words + image_only + (sentences.FEW_POSITIVES if row.interval.few_positives else "")
 
 
-def _scoring_size(value: Any) -> str:
-    return "the native size of the labels" if value == "native" else f"{_words(value)} pixels"
+def difference(board: Board, row: Row) -> str:
+    """`+10.00 [5.00, 15.00]`, to the baseline."""
+    if row.versus_baseline is None:
+        return "baseline" if row.label == board.baseline else text.NOTHING
+    found, hundredfold = row.versus_baseline, bool(board.primary.unit)
+    between = text.between(found.low, found.high, hundredfold=hundredfold)
+    return f"{text.signed(found.value, hundredfold=hundredfold)} {between}"
 
 
-def _words(value: Any) -> str:
-    return text.settings(value) if isinstance(value, Mapping) else text.settings({"": value}).strip()
+def _metric(board: Board, index: int) -> Column:
+    metric = board.metrics[index]
+    scores = [row.scores.get(metric.name) for row in board.rows]
+    means = tuple(score.mean if score else None for score in scores)
+    sds = [score.sd if score else None for score in scores]
+    return Column(
+        metric_head(metric),
+        tuple(text.spread(mean, sd, hundredfold=bool(metric.unit)) for mean, sd in zip(means, sds, strict=True)),
+        importance=(100, 39, 38)[index] if index < 3 else 30 - index,
+        kind="primary" if index == 0 else "metric",
+        values=means,
+    )
+
+
+def _interval(board: Board) -> Column:
+    # sorted by its near end: what the row surely reaches
+    near = "high" if board.primary.direction == "min" else "low"
+    return Column(
+        "95 %",
+        tuple(interval(board, row) for row in board.rows),
+        importance=90,
+        kind="interval",
+        values=tuple(getattr(row.interval, near, None) for row in board.rows),
+    )
+
+
+def _difference(board: Board) -> Column:
+    return Column(
+        f"vs {text.shortened(board.baseline or '', _LONGEST_BASELINE)}",
+        tuple(difference(board, row) for row in board.rows),
+        importance=80,
+        kind="difference",
+        values=tuple(row.versus_baseline.value if row.versus_baseline else None for row in board.rows),
+    )
+
+
+def _cost(board: Board, field: str, head: str, show: Callable[[float | None], str], importance: int) -> Column:
+    values = tuple(getattr(row.costs, field, None) for row in board.rows)
+    return Column(head, tuple(map(show, values)), importance=importance, kind="cost", values=values)
+
+
+def _words(
+    head: str, cells: list[str], kind: Kind, importance: int, values: tuple[float | str | None, ...] = ()
+) -> Column:
+    shown = tuple(cell or text.NOTHING for cell in cells)
+    return Column(head, shown, False, importance, kind, values or tuple(cell or None for cell in cells))

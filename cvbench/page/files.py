@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from cvbench.board import Leaderboard, freeze, frozen, read_board
-from cvbench.page import markdown, svg, table_csv
+from cvbench.page import html, index, markdown, svg, table_csv
 from cvbench.page.consistency import inconsistencies
 from cvbench.record import write_atomically
 
@@ -16,6 +16,7 @@ RENDERERS: dict[str, Callable[[Leaderboard], str]] = {
     "metrics.csv": table_csv.render,
     "leaderboard.md": markdown.render,
     "board.svg": svg.render,
+    "index.html": html.render,
 }
 
 
@@ -51,12 +52,22 @@ def check(folder: Path) -> list[str]:
 
 
 def check_all(root: Path) -> list[str]:
-    """`check` of every board below `root`; a leaderboards folder without any is a problem too."""
-    folders = sorted(path.parent for path in root.glob("**/board.json"))
-    orphans = sorted({path.parent for name in RENDERERS for path in root.glob(f"**/{name}")}.difference(folders))
-    if not folders and not orphans:
+    """`check` of every board below `root`, and of the lists of them; a folder without any board is a problem too."""
+    boards = {path.parent for path in root.glob("**/board.json")}
+    rendered = {path.parent for name in RENDERERS for path in root.glob(f"**/{name}")}
+    # where there is no board but some are below, an index.html lists those
+    lists = {folder for folder in rendered | {root} if folder not in boards and _holds(folder, boards)}
+    lists -= {folder for folder in lists if any((folder / name).exists() for name in RENDERERS if name != index.NAME)}
+    folders = sorted(boards | (rendered - lists))
+    if not folders:
         return [f"{root}: no board.json below it"]
-    return [problem for folder in [*folders, *orphans] for problem in check(folder)]
+    expected = {folder / index.NAME: index.render(index.suites_below(folder)) for folder in sorted(lists)}
+    differences = [_difference(path, content) for path, content in expected.items()]
+    return [problem for folder in folders for problem in check(folder)] + [text for text in differences if text]
+
+
+def _holds(folder: Path, boards: set[Path]) -> bool:
+    return any(folder in board.parents for board in boards)
 
 
 def _difference(path: Path, expected: str) -> str | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cvbench.board import Board, Leaderboard
-from cvbench.page import columns, text
+from cvbench.board import Board, Leaderboard, SuiteScore
+from cvbench.page import columns, sentences, text
 
 # Above so many, a table of classes helps nobody on a page; board.json has all of them.
 MOST_CLASSES = 40
@@ -41,12 +41,15 @@ def _environment() -> Environment:
         "letter": columns.letter,
     }
     environment.globals |= {
-        "heading": columns.heading,
-        "protocol": columns.protocol,
-        "unfinished": columns.unfinished,
+        "heading": sentences.heading,
+        "protocol": sentences.protocol,
+        "unfinished": sentences.unfinished,
+        "notes": sentences.notes,
         "headline": _headline,
         "more": _more,
         "per_class": _per_class,
+        "suite_heading": sentences.suite_heading,
+        "suite_score": _suite_score,
         "most_classes": MOST_CLASSES,
     }
     return environment
@@ -58,9 +61,9 @@ def _headline(board: Board) -> Markup:
 
 def _more(board: Board) -> Markup | None:
     """The columns that the headline leaves out, where there are any."""
-    model, *others = columns.headline(board)
-    rest = [column for column in others if column.importance < columns.HEADLINE_IMPORTANCE]
-    return _table([model, *rest]) if rest else None
+    table = columns.headline(board)
+    rest = [column for column in table if column.importance < columns.HEADLINE_IMPORTANCE]
+    return _table([column for column in table if column.kind == "model"] + rest) if rest else None
 
 
 def _per_class(board: Board, name: str) -> Markup:
@@ -70,6 +73,16 @@ def _per_class(board: Board, name: str) -> Markup:
         [
             columns.Column("class", board.classes, numeric=False),
             *(columns.Column(row.label, tuple(map(text.percent, row.per_class[name]))) for row in rows),
+        ]
+    )
+
+
+def _suite_score(score: SuiteScore) -> Markup:
+    return _table(
+        [
+            columns.Column("model" if score.task else "backbone", tuple(row.name for row in score.rows), numeric=False),
+            columns.Column("score", tuple(f"{row.score:.2f}" for row in score.rows)),
+            columns.Column("95 %", tuple(f"[{row.low:.2f}, {row.high:.2f}]" for row in score.rows)),
         ]
     )
 

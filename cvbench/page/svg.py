@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from textwrap import wrap
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from cvbench.board import Board, Leaderboard
-from cvbench.page import columns, text
+from cvbench.page import columns, sentences, text
 from cvbench.page.columns import Column
 
 WIDTH, MARGIN, LINE = 900, 20, 24
 FONT_SIZE, CELL = 12, 8  # pixels; monospaced fonts are 0.6 em wide, the widest 0.62
 LONGEST_NAME = 32  # cells of a name in a table
-_NOTE = "Mean ± standard deviation over seeds. The order is no ranking: small gaps may be chance."
+_NOTE = "Mean ± standard deviation over seeds."
+_RANKED = " In brackets 95 % intervals; equal ranks are ties."
 
 
 class Words(NamedTuple):
@@ -43,8 +45,12 @@ def render(leaderboard: Leaderboard) -> str:
         words += [piece for row in range(-1, len(board.rows)) for piece in _line(board, table, row, y + LINE)]
         rules += [y + LINE * (row + 1) + 8 for row in range(len(board.rows) + 1)]
         y += LINE * (len(board.rows) + 1)
+        notes = _notes(board)
+        words += [Words(MARGIN, y + LINE * number, note, "dim") for number, note in enumerate(notes, 1)]
+        y += LINE * len(notes)
     y += LINE + 8
-    words.append(Words(MARGIN, y, _NOTE, "dim"))
+    ranked = any(row.standing for board in leaderboard.boards for row in board.rows)
+    words.append(Words(MARGIN, y, _NOTE + _RANKED * ranked, "dim"))
     return _template().render(
         title=f"cvbench: {leaderboard.title}",
         size=FONT_SIZE,
@@ -61,7 +67,7 @@ def _heading(leaderboard: Leaderboard, board: Board, y: int) -> list[Words]:
     tested = board.split_sizes.get("test")
     facts = f"{len(board.classes)} classes, {tested:,} test images" if tested is not None else ""
     room = (WIDTH - 2 * MARGIN) // CELL - text.cells(facts) - columns.PADDING
-    name = text.shortened(text.xml(columns.heading(leaderboard, board)), room)
+    name = text.shortened(text.xml(sentences.heading(leaderboard, board)), room)
     return [Words(MARGIN, y, name, "bold"), *([Words(WIDTH - MARGIN, y, facts, "dim end")] if facts else [])]
 
 
@@ -69,7 +75,7 @@ def _table(board: Board) -> list[tuple[int, Column]]:
     """(x, column) of those that fit, spread over the width: where it starts, or where a numeric one ends."""
     found = [
         column._replace(cells=tuple(text.shortened(text.xml(cell), LONGEST_NAME) for cell in column.cells))
-        if not column.numeric and column.head != "runs"
+        if not column.numeric and column.kind != "runs"
         else column
         for column in columns.headline(board)
         if column.importance >= columns.HEADLINE_IMPORTANCE
@@ -84,12 +90,18 @@ def _table(board: Board) -> list[tuple[int, Column]]:
     return table
 
 
+def _notes(board: Board) -> list[str]:
+    """What must stand beside the numbers wherever they are shown, a line each; the rest is on the page."""
+    found = [*sentences.pack(board), *sentences.ranking(board), *sentences.marks(board)]
+    return [line for note in found for line in wrap(text.xml(note), (WIDTH - 2 * MARGIN) // CELL)]
+
+
 def _line(board: Board, table: list[tuple[int, Column]], row: int, y: int) -> list[Words]:
     """One line of the table; row -1: its head."""
     pieces = []
-    for index, (x, column) in enumerate(table):
-        look = "dim" if row < 0 else "bold" if index == 1 else "text"
-        if row >= 0 and index == 2 and board.rows[row].n < board.rows[row].planned:
+    for x, column in table:
+        look = "dim" if row < 0 else "bold" if column.kind == "primary" else "text"
+        if row >= 0 and column.kind == "runs" and board.rows[row].n < board.rows[row].planned:
             look = "warn"
         words = column.head if row < 0 else column.cells[row]
         pieces.append(Words(x, y + LINE * (row + 1), words, f"{look} end" if column.numeric else look))

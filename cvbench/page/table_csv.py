@@ -13,7 +13,7 @@ from cvbench.table import STATES, canonical
 
 
 def render(leaderboard: Leaderboard) -> str:
-    """Same columns as `table.metrics_table`, and run ids; metrics that a task does not have stay empty."""
+    """The columns of `table.metrics_table`, the statistics, and run ids; what a task does not have stays empty."""
     rows = [_flat(board, row) for board in leaderboard.boards for row in board.rows]
     others = dict.fromkeys(key for row in rows for key in row if key.endswith(("_mean", "_sd")))
     first = [*_FACTS, *others, *Costs.model_fields, "seeds", "run_ids"]
@@ -26,7 +26,9 @@ def render(leaderboard: Leaderboard) -> str:
 
 _FACTS = (
     *("benchmark", "task", "dataset", "dataset_options", "model", "group_id", "protocol", "revision"),
-    *("primary", "mean", "sd", "n", "planned", *STATES[1:], "state", "overrides"),
+    *("primary", "rank", "best_rank", "worst_rank", "mean", "sd", "low", "high"),
+    *("difference_to_baseline", "difference_low", "difference_high", "p_baseline"),
+    *("n", "planned", *STATES[1:], "state", "overrides", "origin"),
 )
 
 
@@ -48,6 +50,7 @@ def _flat(board: Board, row: Row) -> dict[str, Any]:
         **{state: sum(run.state == state for run in row.runs) for state in STATES[1:]},
         "state": row.state,
         "overrides": ", ".join(row.overrides),
+        "origin": row.origin,
     }
     scores = {
         f"{metric.name}_{part}": getattr(row.scores[metric.name], part)
@@ -56,4 +59,20 @@ def _flat(board: Board, row: Row) -> dict[str, Any]:
     }
     costs = row.costs.model_dump() if row.costs else {}
     runs = {"seeds": " ".join(str(run.seed) for run in row.runs), "run_ids": " ".join(run.run_id for run in row.runs)}
-    return facts | scores | costs | runs
+    return facts | _statistics(row) | scores | costs | runs
+
+
+def _statistics(row: Row) -> dict[str, Any]:
+    """Empty where the row has none."""
+    standing, interval, difference = row.standing, row.interval, row.versus_baseline
+    return {
+        "rank": standing and standing.rank,
+        "best_rank": standing and standing.best,
+        "worst_rank": standing and standing.worst,
+        "low": interval and interval.low,
+        "high": interval and interval.high,
+        "difference_to_baseline": difference and difference.value,
+        "difference_low": difference and difference.low,
+        "difference_high": difference and difference.high,
+        "p_baseline": difference and difference.p,
+    }

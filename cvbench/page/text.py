@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NOTHING = "–"  # noqa: RUF001
+MINUS = "−"  # noqa: RUF001
 
 # What XML 1.0 cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -30,6 +31,37 @@ def spread(mean: float | None, sd: float | None, *, hundredfold: bool) -> str:
     """`55.62 ± 0.41`, or the mean alone where one seed gives no sd."""
     show = percent if hundredfold else plain
     return show(mean) if mean is None or sd is None else f"{show(mean)} ± {show(sd)}"
+
+
+def signed(value: float, *, hundredfold: bool) -> str:
+    """0.1 -> `+10.00`; a difference, with the sign that belongs to typography."""
+    return (f"{100 * value:+.2f}" if hundredfold else f"{value:+.3f}").replace("-", MINUS)
+
+
+def between(low: float, high: float, *, hundredfold: bool) -> str:
+    """`[77.00, 83.00]`, an interval."""
+    show = percent if hundredfold else plain
+    return f"[{show(low)}, {show(high)}]".replace("-", MINUS)
+
+
+def chance(p: float) -> str:
+    """0.0312 -> `p = 0.031`, never broken over two lines; what is smaller than a thousandth only says so."""
+    return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.3f}"
+
+
+def energy(joules: float | None) -> str:
+    """12.34 -> `12.3 J`, 5400 -> `1.50 Wh`, 7.2e6 -> `2.00 kWh`."""
+    if joules is None:
+        return NOTHING
+    for power, unit in ((3.6e6, "kWh"), (3600, "Wh")):
+        if joules >= 0.9995 * power:
+            return f"{_three_digits(joules / power)} {unit}"
+    return f"{_three_digits(joules)} J"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def count(value: float | None) -> str:
@@ -70,7 +102,7 @@ def size(number: float | None) -> str:
 
 def settings(values: Mapping[str, Any]) -> str:
     """`{"classes": 11}` -> `classes 11`; nested ones in brackets."""
-    return ", ".join(f"{key} {_setting(value)}" for key, value in values.items())
+    return ", ".join(f"{key} {setting(value)}" for key, value in values.items())
 
 
 def markdown(value: object) -> str:
@@ -90,7 +122,12 @@ def code(value: object) -> str:
 
 def xml(value: object) -> str:
     """One line of text that XML can hold; its markup is still to be escaped."""
-    return _NOT_XML.sub("\ufffd", " ".join(str(value).split()))
+    return printable(" ".join(str(value).split()))
+
+
+def printable(value: object) -> str:
+    """Text that XML and HTML can hold, its spaces as they are; its markup is still to be escaped."""
+    return _NOT_XML.sub("\ufffd", str(value))
 
 
 def cells(words: str) -> int:
@@ -121,7 +158,8 @@ def _three_digits(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def _setting(value: Any) -> str:
+def setting(value: Any) -> str:
+    """One value of `settings`."""
     if isinstance(value, Mapping):
         return f"({settings(value)})" if value else "none"
     if isinstance(value, list | tuple):

@@ -12,8 +12,10 @@ from markdown_it import MarkdownIt
 
 from cvbench.leaderboard import rank
 from cvbench.page.files import RENDERERS, check, check_all, publish
+from cvbench.page.index import write_index
 from cvbench.record import Costs
 from cvbench.table import metrics_table
+from tests import boards
 from tests.records import plan, record, suite
 
 
@@ -36,7 +38,9 @@ def folder(tmp_path):
 
 def test_publish_writes_the_board_first_and_returns_all_paths(tmp_path):
     paths = publish(leaderboard(), tmp_path / "new" / "quick")
-    assert [path.name for path in paths] == ["board.json", "metrics.csv", "leaderboard.md", "board.svg"]
+    assert [path.name for path in paths] == [
+        *("board.json", "metrics.csv", "leaderboard.md", "board.svg", "index.html")
+    ]
     assert sorted(path.name for path in (tmp_path / "new" / "quick").iterdir()) == sorted(path.name for path in paths)
     assert check(tmp_path / "new" / "quick") == []
 
@@ -47,7 +51,7 @@ def test_the_same_leaderboard_gives_the_same_bytes(folder, tmp_path):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "leaderboard.md", "board.svg"])
+@pytest.mark.parametrize("name", ["metrics.csv", "leaderboard.md", "board.svg", "index.html"])
 def test_an_edited_file_is_found_with_its_first_differing_line(folder, name):
     lines = (folder / name).read_text(encoding="utf-8").split("\n")
     number = next(number for number, line in enumerate(lines) if "lenet" in line)
@@ -98,10 +102,14 @@ def test_an_unknown_key_or_a_newer_schema_is_named(folder):
 def test_all_boards_below_a_folder_are_checked(folder):
     root = folder.parent
     shutil.copytree(folder, root / "deep" / "other")
+    assert check_all(root) == [f"{root / 'index.html'}: not there; render it again with `cvbench leaderboard`"]
+    write_index(root)
     assert check_all(root) == []
+    assert check_all(folder) == []  # a board's own folder has no list of boards
     (root / "deep" / "other" / "board.json").unlink()
-    (problem,) = check_all(root)
+    problem, listed = check_all(root)
     assert str(root / "deep" / "other" / "board.json") in problem
+    assert f"{root / 'index.html'}:" in listed  # it still lists what is gone
     (root / "empty").mkdir()
     assert check_all(root / "empty") == [f"{root / 'empty'}: no board.json below it"]
 
@@ -112,13 +120,28 @@ def test_the_csv_says_what_the_metrics_table_says(folder):
     table = metrics_table(runs, records, {runs[-1].run_id: "nan at step 3"}).to_dict("records")
     with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert set(table[0]) | {"seeds", "run_ids"} == set(rows[0])
+    statistics = {"rank", "best_rank", "worst_rank", "low", "high", "difference_to_baseline", "difference_low",
+                  "difference_high", "p_baseline", "origin"}  # fmt: skip
+    assert set(table[0]) | {"seeds", "run_ids"} | statistics == set(rows[0])
     assert {*Costs.model_fields} <= set(rows[0])
     for ours, theirs in zip(rows, table, strict=True):
         for name in ("mean", "sd", "nll_mean", "nll_sd", "train_seconds"):
             assert float(ours[name]) == pytest.approx(theirs[name], abs=1e-6)
         for name in ("model", "n", "planned", "failed", "missing", "state", "group_id", "protocol", "dataset_options"):
             assert ours[name] == str(theirs[name])
+
+
+def test_the_csv_holds_the_statistics_as_frozen(tmp_path):
+    publish(boards.leaderboard(), tmp_path)
+    with (tmp_path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ("rank", "best_rank", "worst_rank", "low", "high", "difference_to_baseline", "difference_low",
+             "difference_high", "p_baseline", "origin")  # fmt: skip
+    assert [rows[1][name] for name in names] == [
+        *("1", "1", "2", "0.7", "0.85", "0.1", "0.05", "0.15", "0.001", "reproduced")
+    ]
+    assert [rows[2][name] for name in names] == ["2", "3", "3", "0.57", "0.63", "", "", "", "", "re-scored"]
+    assert [rows[3][name] for name in names] == [*[""] * 9, "reproduced"]
 
 
 def test_names_that_would_be_formulas_or_markup_stay_names(tmp_path):

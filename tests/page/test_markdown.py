@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from markdown_it import MarkdownIt
 
+from cvbench.board import Interval
 from cvbench.leaderboard import rank
-from cvbench.page import columns
+from cvbench.page import sentences
 from cvbench.page.markdown import MOST_CLASSES, render
 from cvbench.record import Costs, Execution
 from cvbench.spec import DatasetRef
+from tests import boards
 from tests.records import facts, plan, record, suite
 
 
@@ -87,7 +89,7 @@ def test_boards_on_one_dataset_are_told_apart():
         *plan(seeds=(0,), dataset=DatasetRef(name="camvid", options={"classes": 12, "size": 1}), benchmark="other"),
     ]
     leaderboard = rank(suite(("classification", "other")), runs, [])
-    assert [columns.heading(leaderboard, board) for board in leaderboard.boards] == [
+    assert [sentences.heading(leaderboard, board) for board in leaderboard.boards] == [
         "camvid (classes 11): classification",
         "camvid (classes 12): classification, classification",
         "camvid (classes 12): classification, other",
@@ -111,3 +113,64 @@ def test_rare_metrics_and_costs_stand_in_a_table_of_their_own():
     found = tables(render(rank(suite(), runs, [record(runs[0], 0.9, costs=costs, others=others)])))
     assert found[0][0] == ["model", "top1 % ↑", "runs", "top5 % ↑", "macro_top1 % ↑", "params"]
     assert found[2] == [["model", "nll ↓", "p50", "memory"], ["lenet", "0.300", "2.10 ms", "1.00 MiB"]]
+
+
+def test_ranks_intervals_and_differences_stand_in_the_headline():
+    found = tables(render(boards.leaderboard()))[0]
+    assert [row[:6] for row in found] == [
+        ["rank", "model", "top1 % ↑", "95 %", "vs segnet", "runs"],
+        ["1", "unet", "80.00 ± 1.00", "\\[77.00, 83.00\\]", "+10.00 \\[5.00, 15.00\\]", "3 of 3"],
+        ["1 (1–2)", "fcn", "79.00 ± 1.00", "\\[70.00, 85.00\\]‡", "+10.00 \\[5.00, 15.00\\]", "3 of 3"],
+        ["2 (3)", "segnet", "60.00 ± 1.00", "\\[57.00, 63.00\\]", "baseline", "3 of 3"],
+        ["–", "linear", "–", "–", "–", "0 of 3, 3 failed"],
+    ]
+
+
+def test_what_ranks_rest_on_is_said_and_no_more():
+    markdown = render(boards.leaderboard())
+    for note in (
+        "- A pack: 400 of 4,000 train, 60 of 600 val and 120 of 1,200 test images; not comparable",
+        "- Rank 1 is shared by unet and fcn: a paired test over the same images does not tell them from",
+        "- In brackets behind a rank: 95 % interval of the row's place among all.",
+        "- ‡ fcn: 2 classes have fewer than 10 test images",
+        "- Differences are to segnet,",
+        "- Reproduced: trained and scored here; re-scored: made elsewhere, its evidence scored here.",
+        "- Costs were measured with up to 2 runs at once",
+        "- interval: 95 % interval: variance of the images by the bootstrap",
+    ):
+        assert note in markdown
+    assert "no ranking" not in markdown
+    unranked = render(board())
+    assert "No row has an interval, so that order is no ranking" in unranked
+    assert "shared" not in unranked
+    assert "A pack" not in unranked
+
+
+def test_one_seed_and_missing_evidence_are_marked():
+    rows = (
+        boards.row("a", 0.8, interval=Interval(low=0.7, high=0.9, image_only=True)),
+        boards.row("b", 0.7, standing=None, interval=None),
+    )
+    markdown = render(boards.leaderboard((boards.board(rows, jobs=1, official_sizes={}),)))
+    assert "\\[70.00, 90.00\\]†" in markdown
+    assert "- † a: from one seed, so the interval holds what other test images would change" in markdown
+    assert "- No rank without an interval: not all evidence of b is here." in markdown
+    assert "at once" not in markdown
+    assert "| origin |" not in markdown
+
+
+def test_scores_over_several_boards():
+    found = tables(render(boards.leaderboard()))[-1]
+    assert found == [
+        ["model", "score", "95 %"],
+        ["unet", "1.00", "\\[1.00, 1.40\\]"],
+        ["fcn", "2.10", "\\[1.20, 3.00\\]"],
+    ]
+
+
+def test_energy_is_shown_where_devices_told_it():
+    costs = Costs(parameters=1, train_energy_joules=5400.0)
+    markdown = render(boards.leaderboard((boards.board((boards.row(costs=costs),)),)))
+    assert tables(markdown)[0][1][-1] == "1.50 Wh"
+    assert "energy: what its devices drew" in markdown
+    assert "energy" not in render(boards.leaderboard())

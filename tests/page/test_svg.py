@@ -14,6 +14,7 @@ import pytest
 from cvbench.leaderboard import rank
 from cvbench.page import svg
 from cvbench.record import Costs
+from tests import boards
 from tests.records import plan, record, suite
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -127,3 +128,18 @@ def test_it_does_not_depend_on_rich():
     code = "import sys, cvbench.page.files; sys.exit('rich' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert svg.render(leaderboard()) == svg.render(leaderboard())
+
+
+def test_ranks_intervals_ties_and_packs_stand_in_the_picture():
+    found = lines(svg.render(boards.leaderboard((boards.board(),))))
+    assert found[2][:6] == ["rank", "model", "top1 % ↑", "95 %", "vs segnet", "runs"]
+    assert found[4][:5] == ["1 (1–2)", "fcn", "79.00 ± 1.00", "[70.00, 85.00]‡", "+10.00 [5.00, 15.00]"]
+    words = " ".join(word for line in found for word in line)
+    assert "A pack: 400 of 4,000 train" in words
+    assert "Rank 1 is shared by unet and fcn" in words
+    assert "‡ fcn: 2 classes have fewer than 10 test images" in words
+    assert "no ranking" not in words
+    assert "equal ranks are ties" in words
+    unranked = " ".join(word for line in lines(svg.render(leaderboard())) for word in line)
+    assert "order is no ranking" in unranked
+    assert "ties" not in unranked

@@ -1,5 +1,7 @@
 """The board on narrow and wide terminals."""
 
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import io
@@ -11,6 +13,7 @@ from cvbench.leaderboard import rank
 from cvbench.page.columns import Column, fit
 from cvbench.page.terminal import show
 from cvbench.record import Costs
+from tests import boards
 from tests.records import plan, record, suite
 
 
@@ -70,3 +73,32 @@ def test_columns_go_by_importance():
 
 def test_names_are_text_and_never_rich_markup():
     assert "[red]x[/red]" in shown(100, ("[red]x[/red]", "[/]", "mlp"))
+
+
+def ranked(width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    show(boards.leaderboard((boards.board(),)), console)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (44, "model top1 % ↑ runs"),
+        (60, "rank model top1 % ↑ runs origin"),
+        (78, "rank model top1 % ↑ 95 % runs origin"),
+        (100, "rank model top1 % ↑ 95 % vs segnet runs origin"),
+        (110, "rank model top1 % ↑ 95 % vs segnet runs origin params"),
+    ],
+)
+def test_ranks_then_origin_then_intervals_then_differences_then_costs(width, heads):
+    found = ranked(width)
+    assert max(map(len, found)) <= width
+    assert " ".join(found[2].split()) == heads
+    assert " ".join(found[4].split()).startswith("1 (1–2) fcn 79.00" if "rank" in heads else "fcn 79.00")
+
+
+def test_ties_and_packs_are_told_under_the_table():
+    told = " ".join(" ".join(ranked(80)).split())
+    assert "Rank 1 is shared by unet and fcn" in told
+    assert "A pack: 400 of 4,000 train" in told

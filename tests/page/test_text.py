@@ -34,6 +34,30 @@ def test_sizes(number, shown):
     assert text.size(number) == shown
 
 
+@pytest.mark.parametrize(
+    ("joules", "shown"),
+    [(0.5, "0.50 J"), (12.34, "12.3 J"), (3599, "1.00 Wh"), (5400, "1.50 Wh"), (7.2e6, "2.00 kWh"), (None, "–")],
+)
+def test_energies(joules, shown):
+    assert text.energy(joules) == shown
+
+
+def test_differences_intervals_and_chances():
+    assert text.signed(0.1, hundredfold=True) == "+10.00"
+    assert text.signed(-0.0123, hundredfold=False) == "−0.012"
+    assert text.between(-0.05, 0.1, hundredfold=True) == "[−5.00, 10.00]"
+    assert [text.chance(p) for p in (0.0312, 0.0004, 1.0)] == [
+        "p\u00a0=\u00a00.031",
+        "p\u00a0<\u00a00.001",
+        "p\u00a0=\u00a01.000",
+    ]
+
+
+@pytest.mark.parametrize(("words", "shown"), [("", ""), ("a", "a"), ("ab", "a and b"), ("abc", "a, b and c")])
+def test_lists_in_words(words, shown):
+    assert text.listed(list(words)) == shown
+
+
 def test_percent_only_for_fractions_and_no_sd_from_one_seed():
     assert text.spread(0.5562, 0.00414, hundredfold=True) == "55.62 ± 0.41"
     assert text.spread(0.5562, None, hundredfold=True) == "55.62"
