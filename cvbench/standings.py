@@ -52,9 +52,11 @@ def prove(group: Group, evidence: RunEvidence | None) -> tuple[Group, Proven]:
         runs.append(run)
     group = dataclasses.replace(group, runs=tuple(runs))
     if not group.records:
-        return group, Proven("self-reported" if evidence is None else "reproduced")
-    if missing or evidence is None:
-        return group, Proven("self-reported", why=missing or "no evidence was looked for")
+        return group, Proven("reproduced")
+    if evidence is None:
+        return group, Proven("reproduced", why="no evidence was looked for")
+    if missing:
+        return group, Proven("self-reported", why=missing)
     return group, _proven(group, proofs)
 
 
