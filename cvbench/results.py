@@ -34,6 +34,7 @@ from cvbench.record import (
     write_atomically,
     write_record,
 )
+from cvbench.scoring.measured import measure
 from cvbench.spec import RunSpec
 from cvbench.tasks.base import Task
 
@@ -67,17 +68,9 @@ def conclude(run: Tested) -> Record:
     if not np.array_equal(scored, np.arange(len(ids))):
         raise RuntimeError(f"{len(scored)} of {len(ids)} test samples were scored; every one must be, exactly once")
     evidence, truth = task.split_evidence(task.tested, ids)
-    scores, per_class = task.scores.score(evidence, truth), task.scores.per_class(evidence, truth)
-    at_test: Callable[..., dict[str, float]] | None = getattr(task.scores, "at_test", None)
-    scores |= at_test(evidence, truth) if at_test is not None else {}
-    absent: Callable[..., dict[str, str]] | None = getattr(task.scores, "absent", None)
-    if spec.primary not in scores:
-        raise ValueError(
-            f"{run.info.name}: split 'test': Expected something that the primary metric {spec.primary} is defined by, "
-            f"but there is nothing; rank by one of {', '.join(scores)}"
-        )
+    scores = measure(task.scores, evidence, truth, primary=spec.primary, dataset=run.info.name)
     chosen = next((row for row in task.curves if row["epoch"] == run.selected_epoch), {})
-    found = {f"test/{name}": value for name, value in scores.items()}
+    found = {f"test/{name}": value for name, value in scores.metrics.items()}
     found |= {name: value for name, value in chosen.items() if name.startswith("val/")}
     _, metrics = catalog.metrics(spec.task)
     evidence_file = run.folder / "evidence.npz"
@@ -87,12 +80,12 @@ def conclude(run: Tested) -> Record:
         run_id=spec.run_id,
         group_id=spec.group_id,
         spec=spec,
-        dataset=DatasetFacts.model_validate({name: getattr(run.info, name) for name in DatasetFacts.model_fields}),
+        dataset=DatasetFacts.of(run.info),
         metrics=found,
         directions={name: metrics[name.partition("/")[2]][0] for name in found},
-        absent_metrics=absent(scores) if absent is not None else {},
-        per_class=per_class,
-        absent_classes=tuple(sorted({n for v in per_class.values() for n, value in v.items() if value is None})),
+        absent_metrics=scores.absent,
+        per_class=scores.per_class,
+        absent_classes=scores.absent_classes,
         costs=_costs(run, len(ids)),
         samples={"test": len(ids)},
         evidence=EvidenceFile(
