@@ -212,7 +212,7 @@ def _schema_version(text: bytes) -> int:
     """Of a record that does not load: a newer one need not look like ours."""
     try:
         version = json.loads(text)["schema_version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return 0
     return version if isinstance(version, int) else 0
 
