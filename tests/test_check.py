@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import importlib.util
 import io
 import json
 import pickle
@@ -24,6 +25,7 @@ from cvbench.arrays import load_arrays
 from cvbench.auditing.audit import Against, audit
 from cvbench.auditing.evidence import opened
 from cvbench.auditing.fetching import EvidenceError, Fetch
+from cvbench.auditing.report import Report
 from cvbench.board import freeze
 from cvbench.cli import main
 from cvbench.data import streets
@@ -326,6 +328,24 @@ def test_no_code_of_anybody_is_imported_and_no_torch(place: Path, tmp_path: Path
     assert done.stdout.splitlines()[-1] == "0 set()"
     assert "no truth here" in done.stdout
     assert not (tmp_path / "was_here").exists()
+
+
+def test_no_package_is_looked_for_in_the_current_folder(
+    check: Check, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "optional_package.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path), *sys.path])
+    found: list[object] = []
+
+    def look(*_: object) -> list[Report]:
+        found.append(importlib.util.find_spec("optional_package"))
+        return []
+
+    monkeypatch.setattr("cvbench.auditing.audit.audit", look)
+    assert check(place)[0] == 0
+    assert found == [None]
+    assert sys.path[:2] == ["", str(tmp_path)]
 
 
 # Evidence from an address ---------------------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,13 +49,26 @@ def check(
         truths=Truths(truth, data_root),
         fetch=Fetch(most_bytes=parse_bytes(limit)),
     )
-    reports = audit(record_files(records), against)
+    files = record_files(records)
+    with _modules_of_here_hidden():
+        reports = audit(files, against)
     if json:
         options.print_json([_plain(report) for report in reports])
     else:
         for report in reports:
             _show(report)
     return 1 if any(report.problems for report in reports) else 0
+
+
+@contextmanager
+def _modules_of_here_hidden() -> Iterator[None]:
+    """The current folder may be a stranger's checkout: no optional package is looked for in it."""
+    before = sys.path.copy()
+    sys.path[:] = [folder for folder in before if folder and Path(folder) != Path.cwd()]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _plain(report: Report) -> dict[str, Any]:
