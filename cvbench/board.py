@@ -125,7 +125,7 @@ class Picture(_Part):
 class Row(_Part):
     """One model of a board. n of planned runs are finished and in every mean.
 
-    interval, standing: None where some run's evidence is not here, or it has no run. versus_baseline: None besides for
+    interval, standing: None where it has no run, or where `unranked` says why. versus_baseline: None besides for
     the baseline itself. origin: the weakest of its runs'. url: of a result that was made elsewhere. backbone: what rows
     of several tasks are joined by. front: costs of `FRONT_COSTS` at which no other row is both better and cheaper.
     per_class: metric -> one value a class, in the order of the board's classes: the mean over the seeds that define it,
@@ -142,6 +142,7 @@ class Row(_Part):
     group_id: str
     origin: Origin = "reproduced"
     url: str = ""
+    unranked: str = ""
     standing: Standing | None = None
     mean: float | None
     sd: float | None
@@ -252,6 +253,11 @@ def freeze(leaderboard: Leaderboard, path: Path) -> None:
 def frozen(leaderboard: Leaderboard) -> str:
     """The one text of a leaderboard: equal leaderboards, equal bytes."""
     return leaderboard.model_dump_json(indent=1) + "\n"
+
+
+def thawed(text: str) -> Leaderboard:
+    """What `frozen` gave the text of."""
+    return Leaderboard.model_validate_json(text)
 
 
 def read_board(path: Path) -> Leaderboard:

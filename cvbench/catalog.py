@@ -118,6 +118,21 @@ def at_test(task: str) -> tuple[str, ...]:
     return found
 
 
+def official_sizes(dataset: str, options: Mapping[str, Any]) -> dict[str, int]:
+    """role -> images of the whole data set, from the literal `OFFICIAL_SIZES` of its file; empty where that is silent.
+
+    The literal is a list: the first item counts whose keys that are no roles are options with these values. Roles whose
+    size follows from an option, such as a share of train that plays val, are not there.
+    """
+    entry = _own("datasets", dataset, None)
+    declared = declaration.read(entry.file).literals.get("OFFICIAL_SIZES", []) if entry and entry.file else []
+    for item in declared:
+        sizes = {role: item[role] for role in ("train", "val", "test") if role in item}
+        if all(options.get(key) == value for key, value in item.items() if key not in sizes):
+            return sizes
+    return {}
+
+
 def _own(kind: str, name: str, task: str | None) -> Entry | None:
     """The entry that is a file of this package, or None."""
     if not name.isidentifier():

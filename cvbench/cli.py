@@ -32,6 +32,7 @@ VERBS = {
     "plan": "Show which runs are done, missing, failed or outdated.",
     "list": "List tasks, models, datasets, benchmarks or metrics.",
     "leaderboard": "Show or publish what has finished, or check published boards.",
+    "compare": "Hold two models against each other: difference, interval, p.",
     "data": "List, fetch, verify and preview datasets.",
     "new": "Write a benchmark for your own images.",
     "score": "Score somebody's predictions against the truth.",
@@ -43,6 +44,7 @@ VERBS = {
     "profile": "Measure what models cost, without training.",
     "try": "Try a model on tiny data of its task: forward, backward, save, load, two processes.",
     "claims": "Hold finished runs against published numbers.",
+    "rescore": "Score finished runs again from their evidence, after the evaluator changed.",
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,21 @@ from cvbench.record import write_atomically
 GALLERY = "gallery"  # the folder of a run
 _LIST = "gallery.json"
 EACH = 3  # of each kind
+BUDGET = 400_000  # letters of base64 on a board, so that its files stay far below 1 MB
 
 Kind = Literal["hard", "typical"]
+
+
+class _Encoded(Protocol):
+    """A picture as a board has it."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def webp(self) -> str: ...
+
+
+Shown = TypeVar("Shown", bound=_Encoded)
 
 
 class Picture(BaseModel):
@@ -40,6 +55,28 @@ def picked(values: NDArray[np.float64], each: int = EACH) -> list[tuple[int, Kin
     middle = np.median(values[known]) if len(known) else np.nan
     typical = rest[np.argsort(np.abs(values[rest] - middle), kind="stable")[:each]].tolist()
     return [*((place, "hard") for place in hard), *((place, "typical") for place in typical)]
+
+
+def within(rows: Sequence[Sequence[Shown]], budget: int = BUDGET) -> list[tuple[Shown, ...]]:
+    """Of each row's pictures as many as all rows together may show: a typical one each, then a hard one, and so on.
+
+    budget: letters of base64. The order of a row's pictures stays.
+    """
+    turns = [_turns(pictures) for pictures in rows]
+    chosen: list[set[int]] = [set() for _ in rows]
+    left = budget
+    for turn in range(max(map(len, turns), default=0)):
+        for row, places in enumerate(turns):
+            if turn < len(places) and len(rows[row][places[turn]].webp) <= left:
+                chosen[row].add(places[turn])
+                left -= len(rows[row][places[turn]].webp)
+    return [tuple(pictures[place] for place in sorted(places)) for pictures, places in zip(rows, chosen, strict=True)]
+
+
+def _turns(pictures: Sequence[Shown]) -> list[int]:
+    """Places of typical and hard pictures in turns, as far as there are both."""
+    kinds = [[place for place, one in enumerate(pictures) if one.kind == kind] for kind in ("typical", "hard")]
+    return [place for turn in zip_longest(*kinds) for place in turn if place is not None]
 
 
 def write_list(folder: Path, pictures: list[Picture]) -> None:

@@ -1,73 +1,125 @@
-"""The metrics table in order: planned runs and records -> `Leaderboard`, rounded for good. Never torch.
-
-Intervals, tie groups and ranks are to be filled in here, from evidence, once `statistics.py` gives them.
-"""
+"""The metrics table in order: planned runs, records and evidence -> `Leaderboard`, rounded for good. Never torch."""
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from cvbench import __version__, catalog
-from cvbench.board import METRIC_DECIMALS, UNITS, Board, Metric, Row, Run, Score, sort_key
+from cvbench.board import UNITS, Board, Metric, Picture, Row, SuiteScore, sort_key
 from cvbench.board import Leaderboard as Leaderboard
+from cvbench.evidence import RunEvidence
+from cvbench.gallery import within
 from cvbench.metrics.version import EVALUATOR_VERSION
-from cvbench.record import Costs, Record
-from cvbench.spec import Benchmark, RunSpec, Suite, Weights
-from cvbench.table import Group, Spread, canonical, dataset_key, groups, protocol_hash, spread
+from cvbench.record import Record
+from cvbench.rows import build_row, curves_of, environment, labels_of, pictures_of, short, with_fronts
+from cvbench.spec import Benchmark, RunSpec, Suite
+from cvbench.standings import Proven, difference, prove, standings, suite_score
+from cvbench.statistics.comparison import Direction
+from cvbench.statistics.methods import METHODS
+from cvbench.table import Group, canonical, dataset_key, groups, protocol_hash
 
-COST_DIGITS = 6
+
+class Member(NamedTuple):
+    """A row in the making."""
+
+    group: Group
+    proven: Proven
+    label: str
+    pictures: tuple[Picture, ...]
 
 
 def rank(
     suite: Suite,
     planned: Sequence[RunSpec],
     records: Iterable[Record],
+    evidence: RunEvidence | None = None,
     *,
     failed: Mapping[str, str] | None = None,
     revisions: Mapping[str, str | None] | None = None,
     overrides: Sequence[str] = (),
+    published: bool = True,
 ) -> Leaderboard:
     """Orders each board's rows, best mean first, rows without a finished run last, and rounds for good.
 
-    failed, revisions: see `table.groups`, also for the errors. overrides: the command line's `dotted.key=value`, for
-    the command that reproduces a board.
+    evidence: what the runs left; without it no row has an interval, hence none a rank. failed, revisions: see
+    `table.groups`, also for the errors. overrides: the command line's `dotted.key=value`, for the command that
+    reproduces a board. published: pictures only of data that may be shown to anybody.
     """
-    boards: dict[tuple[str, str], list[Group]] = {}
+    tables: dict[tuple[str, str], list[tuple[Group, Proven]]] = {}
     for group in groups(planned, records, failed, revisions):
-        boards.setdefault((group.spec.benchmark, dataset_key(group.spec)), []).append(group)
-    environments: dict[str, dict[str, Any]] = {}
-    for members in boards.values():
-        for record in (record for group in members for record in group.records):
-            environments.setdefault(canonical(_environment(record)), _environment(record))
-    known = list(environments)
+        tables.setdefault((group.spec.benchmark, dataset_key(group.spec)), []).append(prove(group, evidence))
+    found = [group for table in tables.values() for group, _ in table]
+    pictures = iter(within([pictures_of(group, evidence) if _shown(group, published) else [] for group in found]))
+    environments, used = _environments(found)
     by_name = {benchmark.name: benchmark for benchmark in suite.benchmarks}
+    boards, members = [], []
+    for (name, _), table in tables.items():
+        labels = labels_of([group.spec for group, _ in table])
+        rows = [Member(*pair, label, next(pictures)) for pair, label in zip(table, labels, strict=True)]
+        boards.append(_board(by_name[name], rows, used, overrides, evidence))
+        members.append(rows)
     return Leaderboard(
         suite=suite.name,
         title=suite.name,
         cvbench_version=__version__,
         evaluator_version=EVALUATOR_VERSION,
-        environments=tuple(environments.values()),
-        boards=tuple(_board(by_name[name], members, known, overrides) for (name, _), members in boards.items()),
+        methods=METHODS if evidence is not None else {},
+        environments=environments,
+        suite_scores=suite_scores_of(boards, members),
+        boards=tuple(boards),
     )
 
 
-def _board(benchmark: Benchmark, members: list[Group], environments: list[str], overrides: Sequence[str]) -> Board:
-    spec, facts = members[0].spec, members[0].facts
-    records = [record for group in members for record in group.records]
-    metrics = _metrics(members)
-    recipes = [group.spec.recipe.model_dump(mode="json", exclude_none=True) for group in members]
+def _shown(group: Group, published: bool) -> bool:
+    return not published or (group.facts is not None and group.facts.redistributable)
+
+
+def _environments(found: Sequence[Group]) -> tuple[tuple[dict[str, Any], ...], dict[str, int]]:
+    """Each distinct set-up that a run was measured on, and run_id -> its place among them."""
+    places: dict[str, int] = {}
+    used: dict[str, int] = {}
+    distinct: list[dict[str, Any]] = []
+    for record in (record for group in found for record in group.records):
+        about = environment(record)
+        place = places.setdefault(canonical(about), len(places))
+        used[record.run_id] = place
+        if place == len(distinct):
+            distinct.append(about)
+    return tuple(distinct), used
+
+
+def _board(
+    benchmark: Benchmark,
+    members: Sequence[Member],
+    environments: Mapping[str, int],
+    overrides: Sequence[str],
+    evidence: RunEvidence | None,
+) -> Board:
+    of = [member.group for member in members]
+    spec, facts = of[0].spec, of[0].facts
+    records = [record for group in of for record in group.records]
+    metrics = _metrics(of)
+    recipes = [group.spec.recipe.model_dump(mode="json", exclude_none=True) for group in of]
     usual = _usual(recipes)
     absent = {name for record in records for name in record.absent_classes}
-    labels = _labels([group.spec for group in members])
     rows = [
-        _row(group, label, metrics, _differences(recipe, usual), environments)
-        for group, label, recipe in zip(members, labels, recipes, strict=True)
+        build_row(
+            member.group,
+            member.label,
+            metrics,
+            recipe=_differences(recipe, usual),
+            environments=environments,
+            proven=member.proven,
+            curves=curves_of(member.group, evidence),
+            pictures=member.pictures,
+        )
+        for member, recipe in zip(members, recipes, strict=True)
     ]
+    baseline = next((m for m in members if m.group.spec.label == benchmark.baseline), None)
+    rows = compared(rows, members, baseline, direction_of(metrics[0]))
     return Board(
         benchmark=benchmark.name,
         title=benchmark.title or "",
@@ -79,68 +131,76 @@ def _board(benchmark: Benchmark, members: list[Group], environments: list[str], 
         protocol_hash=protocol_hash(facts.protocol) if facts else None,
         revision=facts.revision if facts else None,
         split_sizes=facts.split_sizes if facts else {},
+        official_sizes=catalog.official_sizes(spec.dataset.name, spec.dataset.options),
         classes=facts.classes if facts else (),
+        colours=facts.colours if facts else None,
         absent_classes=tuple(name for name in facts.classes if name in absent) if facts else (),
-        absent_metrics={name: _short(why) for record in records for name, why in record.absent_metrics.items()},
+        absent_metrics={name: short(why) for record in records for name, why in record.absent_metrics.items()},
         licence=facts.licence if facts else "",
         redistributable=facts.redistributable if facts else False,
         metrics=metrics,
         selection=tuple(dict.fromkeys(record.selection.rule for record in records)),
         recipe=usual,
         command=_command(benchmark, overrides),
+        baseline=baseline.label if baseline else None,
+        jobs=max((record.execution.jobs or 1 for record in records if record.execution), default=None),
         rows=tuple(sorted(rows, key=lambda row: sort_key(row, metrics[0].direction))),
     )
 
 
-def _row(group: Group, label: str, metrics: tuple[Metric, ...], recipe: dict[str, Any], environments: list[str]) -> Row:
-    spec, records = group.spec, group.records
-    scores = {metric.name: _score(group.metric(metric.name)) for metric in metrics}
-    used = {environments.index(canonical(_environment(record))) for record in records}
-    return Row(
-        label=label,
-        model=spec.model.name,
-        options=spec.model.options,
-        weights=_weights(spec.model.weights),
-        backbone_weights=_weights(spec.model.backbone_weights),
-        group_id=spec.group_id,
-        mean=scores[spec.primary].mean,
-        sd=scores[spec.primary].sd,
-        n=len(records),
-        planned=len(group.runs),
-        state=group.state,
-        runs=tuple(
-            Run(
-                seed=run.spec.seed,
-                run_id=run.spec.run_id,
-                state=run.state,
-                value=_rounded(run.record.metrics[f"test/{spec.primary}"]) if run.record else None,
-                reason=_short(run.reason),
-            )
-            for run in group.runs
-        ),
-        scores=scores,
-        per_class=_per_class(group),
-        costs=_costs(group),
-        recipe=recipe,
-        overrides=spec.overrides,
-        environments=tuple(sorted(used)),
-    )
+def compared(
+    rows: Sequence[Row], members: Sequence[Member], baseline: Member | None, direction: Direction
+) -> list[Row]:
+    """The rows with what follows from all of them: ranks, differences to the baseline, fronts."""
+    ranks = standings({str(place): member.proven for place, member in enumerate(members)}, direction)
+    found = []
+    for place, (row, member) in enumerate(zip(rows, members, strict=True)):
+        apart = None
+        if baseline is not None and member is not baseline:
+            apart = difference(member.proven, baseline.proven, direction)
+        found.append(row.model_copy(update={"standing": ranks.get(str(place)), "versus_baseline": apart}))
+    return with_fronts(found, direction)
 
 
-def _metrics(members: list[Group]) -> tuple[Metric, ...]:
+def suite_scores_of(boards: Sequence[Board], members: Sequence[Sequence[Member]]) -> tuple[SuiteScore, ...]:
+    """Of each task over its boards, by label; and over boards of several tasks, by the backbone that rows declare."""
+    found = []
+    for task in dict.fromkeys(board.task for board in boards):
+        of = [(board, rows) for board, rows in zip(boards, members, strict=True) if board.task == task]
+        found.append(
+            suite_score(task, [{m.label: (m.proven, direction_of(board.primary)) for m in rows} for board, rows in of])
+        )
+    by_backbone = []
+    for board, rows in zip(boards, members, strict=True):
+        named: dict[str, list[Member]] = {}
+        for member in rows:
+            named.setdefault(member.group.spec.backbone, []).append(member)
+        # two models of one backbone on a board: nobody could say which of them is meant
+        clear = {name: of[0] for name, of in named.items() if name and len(of) == 1}
+        by_backbone.append({name: (m.proven, direction_of(board.primary)) for name, m in clear.items()})
+    if len({board.task for board in boards}) > 1:
+        found.append(suite_score("", by_backbone))
+    return tuple(score for score in found if score is not None)
+
+
+def direction_of(metric: Metric) -> Direction:
+    return "min" if metric.direction == "min" else "max"
+
+
+def _metrics(groups_of: Sequence[Group]) -> tuple[Metric, ...]:
     """Every test metric that a finished run has, the primary one first."""
-    task = members[0].spec.task
+    task = groups_of[0].spec.task
     try:
         _, declared = catalog.metrics(task)
     except (KeyError, OSError):  # a task whose metrics are somebody's own: its records say what is needed
         declared = {}
     directions = {
         key.removeprefix("test/"): direction
-        for group in members
+        for group in groups_of
         for record in group.records
         for key, direction in record.directions.items()
     }
-    names = dict.fromkeys(name for group in members for name in group.metrics)
+    names = dict.fromkeys(name for group in groups_of for name in group.metrics)
     found = []
     for name in names:
         direction, definition, unit = declared.get(name, ("max", "", ""))
@@ -155,22 +215,6 @@ def _metrics(members: list[Group]) -> tuple[Metric, ...]:
     return tuple(found)
 
 
-def _labels(specs: list[RunSpec]) -> list[str]:
-    """One name a row: its label; where two are equal, with the options that tell them apart, else with group_id."""
-    labels = [spec.label or spec.model.name for spec in specs]
-    for label, count in Counter(labels).items():
-        if count == 1:
-            continue
-        same = [index for index, name in enumerate(labels) if name == label]
-        first = specs[same[0]].model.options
-        differ = [key for key in first if any(specs[i].model.options.get(key) != first[key] for i in same)]
-        named = [", ".join(f"{key} {specs[i].model.options.get(key)}" for key in differ) for i in same]
-        unique = len(set(named)) == len(named)
-        for index, name in zip(same, named, strict=True):
-            labels[index] = f"{label} ({name if unique else specs[index].group_id})"
-    return labels
-
-
 def _usual(recipes: list[dict[str, Any]]) -> dict[str, Any]:
     """The recipe of most rows; among equals the first."""
     texts = [canonical(recipe) for recipe in recipes]
@@ -179,64 +223,6 @@ def _usual(recipes: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _differences(recipe: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
     return {key: recipe.get(key) for key in usual | recipe if recipe.get(key) != usual.get(key)}
-
-
-def _weights(weights: Weights | None) -> dict[str, str] | None:
-    if weights is None:
-        return None
-    if weights.sha256 is None:
-        return {"source": weights.source}
-    # a local file counts by its content; where it lay is nobody's business
-    return {"source": PurePath(weights.source).name, "sha256": weights.sha256}
-
-
-def _per_class(group: Group) -> dict[str, tuple[float | None, ...]]:
-    classes = group.facts.classes if group.facts else ()
-    names = dict.fromkeys(name for record in group.records for name in record.per_class)
-    table = {}
-    for name in names:
-        columns = [record.per_class.get(name, {}) for record in group.records]
-        defined = [[value for column in columns if (value := column.get(label)) is not None] for label in classes]
-        table[name] = tuple(_rounded(spread(values).mean) for values in defined)
-    return table
-
-
-def _costs(group: Group) -> Costs | None:
-    if not group.records:
-        return None
-    means = {name: group.cost(name) for name in Costs.model_fields}
-    return Costs.model_validate({name: _significant(name, value) for name, value in means.items()})
-
-
-def _significant(name: str, value: float | None) -> float | int | None:
-    if value is None:
-        return None
-    whole = name in ("parameters", "macs", "peak_memory_bytes")
-    return round(value) if whole else float(f"{value:.{COST_DIGITS}g}")
-
-
-def _score(found: Spread) -> Score:
-    return Score(mean=_rounded(found.mean), sd=_rounded(found.sd))
-
-
-def _rounded(value: float) -> float | None:
-    # `+ 0.0` turns -0.0 into 0.0
-    return None if value != value else round(value, METRIC_DECIMALS) + 0.0
-
-
-def _short(reason: str) -> str:
-    """One line, without the folders of whoever ran it: the board is published."""
-    line = " ".join(reason.split())
-    line = re.sub(r"(?<![\w.:/])/(?:[^\s/:'\"]+/)+", "…/", line)
-    return line if len(line) <= 300 else line[:299] + "…"
-
-
-def _environment(record: Record) -> dict[str, Any]:
-    """What may change a number or a time: device, threads and versions; nothing that names a person or host."""
-    asked = {"accelerator", "devices", "device_name", "threads"}
-    execution = record.execution.model_dump(include=asked) if record.execution else {}
-    private = {"hostname", "host", "user", "argv", "command", "cwd", "executable", "path"}
-    return execution | {key: value for key, value in sorted(record.environment.items()) if key not in private}
 
 
 def _command(benchmark: Benchmark, overrides: Sequence[str]) -> str:

@@ -55,6 +55,7 @@ def _runs(suite: Suite, benchmark: Benchmark) -> Iterator[RunSpec]:
                     suite=suite.name,
                     benchmark=benchmark.name,
                     label=model.label or model.name,
+                    backbone=model.backbone or "",
                     overrides=tuple(sorted(model.recipe)),
                 )
 

@@ -192,7 +192,11 @@ def write_record(record: Record, path: Path) -> None:
 
 def read_record(path: Path) -> Record:
     """Reads one record. Raises ValueError that names the file when it is cut off, edited into nonsense or too new."""
-    text = path.read_bytes()
+    return parse_record(path.read_bytes(), path)
+
+
+def parse_record(text: bytes, path: Path) -> Record:
+    """The record that a file's text is; `path` is for the message. Raises as `read_record`."""
     try:
         record = Record.model_validate_json(text)
         version = record.schema_version

@@ -34,7 +34,7 @@ from cvbench.record import (
     write_atomically,
     write_record,
 )
-from cvbench.scoring.measured import measure
+from cvbench.scored import on_test, scored
 from cvbench.spec import RunSpec
 from cvbench.tasks.base import Task
 
@@ -64,14 +64,18 @@ def conclude(run: Tested) -> Record:
     """Scores the gathered evidence and writes everything, the record last. RuntimeError if a sample is missing."""
     spec, task = run.spec, run.task
     ids = np.asarray(run.dataset.splits["test"].ids)
-    scored = task.tested["index"]
-    if not np.array_equal(scored, np.arange(len(ids))):
-        raise RuntimeError(f"{len(scored)} of {len(ids)} test samples were scored; every one must be, exactly once")
+    index = task.tested["index"]
+    if not np.array_equal(index, np.arange(len(ids))):
+        raise RuntimeError(f"{len(index)} of {len(ids)} test samples were scored; every one must be, exactly once")
     evidence, truth = task.split_evidence(task.tested, ids)
-    scores = measure(task.scores, evidence, truth, primary=spec.primary, dataset=run.info.name)
+    found = scored(spec.task, evidence, truth)
+    if spec.primary not in found.metrics:
+        raise ValueError(
+            f"{run.info.name}: split 'test': Expected something that the primary metric {spec.primary} is defined by, "
+            f"but there is nothing; rank by one of {', '.join(found.metrics)}"
+        )
     chosen = next((row for row in task.curves if row["epoch"] == run.selected_epoch), {})
-    found = {f"test/{name}": value for name, value in scores.metrics.items()}
-    found |= {name: value for name, value in chosen.items() if name.startswith("val/")}
+    val = {name: value for name, value in chosen.items() if name.startswith("val/")}
     _, metrics = catalog.metrics(spec.task)
     evidence_file = run.folder / "evidence.npz"
     save_arrays(evidence_file, evidence)
@@ -81,11 +85,11 @@ def conclude(run: Tested) -> Record:
         group_id=spec.group_id,
         spec=spec,
         dataset=DatasetFacts.of(run.info),
-        metrics=found,
-        directions={name: metrics[name.partition("/")[2]][0] for name in found},
-        absent_metrics=scores.absent,
-        per_class=scores.per_class,
-        absent_classes=scores.absent_classes,
+        metrics=on_test(found.metrics) | val,
+        directions=on_test(found.directions) | {name: metrics[name.removeprefix("val/")][0] for name in val},
+        absent_metrics=found.absent_metrics,
+        per_class=found.per_class,
+        absent_classes=found.absent_classes,
         costs=_costs(run, len(ids)),
         samples={"test": len(ids)},
         evidence=EvidenceFile(

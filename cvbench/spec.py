@@ -27,7 +27,7 @@ Name = Annotated[str, Field(min_length=1)]
 DEFAULT_EPOCHS = 10
 
 # What a run is called by, and nothing else: these fields do not enter its hash.
-_NAMING = frozenset({"suite", "benchmark", "label", "overrides"})
+_NAMING = frozenset({"suite", "benchmark", "label", "backbone", "overrides"})
 
 
 class Frozen(BaseModel):
@@ -135,7 +135,8 @@ class ModelEntry(Frozen):
 
     weights: a local file, or the name of a zoo's weights. backbone_weights: a local file for the model's backbone
     alone. A file is a path, or `package:PACKAGE/FILE` where it lies in an installed Python package. recipe: the model's
-    own override of the recipe, shown. label: what tables call it, where that is not its name.
+    own override of the recipe, shown. label: what tables call it, where that is not its name. backbone: a word that
+    models of several tasks share; those that do are scored together, across tasks.
     """
 
     name: Name
@@ -144,6 +145,7 @@ class ModelEntry(Frozen):
     backbone_weights: Name | None = None
     recipe: dict[str, Any] = {}
     label: Name | None = None
+    backbone: Name | None = None
 
 
 class Benchmark(Frozen):
@@ -204,9 +206,9 @@ class ModelRef(Frozen):
 class RunSpec(Frozen):
     """One (dataset, model, recipe, seed): the unit that is run, hashed and recorded.
 
-    `suite`, `benchmark`, `label` and `overrides` (recipe keys that this model changed for itself) only name things and
-    are not hashed; nor are absent values, so that a new key whose absence means "as before" keeps old ids valid. mode
-    `submitted` stands in records only: of results that were made elsewhere (`cvbench.submissions`).
+    `suite`, `benchmark`, `label`, `backbone` and `overrides` (recipe keys that this model changed for itself) only name
+    things and are not hashed; nor are absent values, so that a new key whose absence means "as before" keeps old ids
+    valid. mode `submitted` stands in records only: of results that were made elsewhere (`cvbench.submissions`).
     """
 
     task: str
@@ -220,6 +222,7 @@ class RunSpec(Frozen):
     suite: str = ""
     benchmark: str = ""
     label: str = ""
+    backbone: str = ""
     overrides: tuple[str, ...] = ()
 
     def _digest(self, *, without: frozenset[str] = frozenset()) -> str:

@@ -10,8 +10,9 @@ import json
 import re
 import shutil
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -50,6 +51,7 @@ class Failure(BaseModel):
         return cls(run_id=run.run_id, kind=kind, message=str(error), traceback=text, failed_at=now)
 
 
+@lru_cache(maxsize=4096)
 def slug(name: str) -> str:
     """A path part that no file system minds: ASCII letters, digits, `_.-`; never empty, hidden, `.` or `..`.
 
@@ -68,12 +70,13 @@ class Store:
     def folder(self, run: RunSpec) -> Path:
         return self.root / slug(run.dataset.name) / slug(run.model.name) / run.run_id
 
-    def record(self, run: RunSpec) -> Record | None:
+    def record(self, run: RunSpec, read: Callable[[Path], Record] = read_record) -> Record | None:
         """The run's record, or None. Raises ValueError when the file cannot be read, or is another run's."""
         path = self.folder(run) / "record.json"
-        if not path.is_file():
+        try:
+            record = read(path)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        record = read_record(path)
         if record.run_id != run.run_id:
             rule = f"Expected the record of run {run.run_id}, but got {record.run_id}"
             raise ValueError(f"{path}: {rule}; move it away and run again")

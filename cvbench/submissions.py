@@ -34,7 +34,7 @@ from cvbench.store import Store, load_dataset, slug
 if TYPE_CHECKING:
     from cvbench.arrays import Arrays
     from cvbench.data.base import Dataset
-    from cvbench.scoring.measured import Measured
+    from cvbench.scored import Scored
 
 EVIDENCE = "evidence.npz"
 
@@ -61,8 +61,8 @@ def submit(offer: Offer, task: str, dataset: str, options: Mapping[str, Any], da
         ValueError: an unknown task, data set or option (with the nearest), data that are not here (DataError), a name
             or URL that cannot stand on a board, predictions that do not keep to the format. Then nothing is written.
     """
-    from cvbench.scoring.by_name import metrics_of, scoring_of
-    from cvbench.scoring.measured import measure
+    from cvbench.scored import scored
+    from cvbench.scoring.by_name import scoring_of
 
     scoring = scoring_of(task)
     ref = dataset_ref(task, dataset, options)
@@ -72,7 +72,11 @@ def submit(offer: Offer, task: str, dataset: str, options: Mapping[str, Any], da
     truth = scoring.split_truth(data)
     evidence = scoring.read_evidence(offer.predictions, data, truth)
     spec = _spec(task, ref, offer.name, evidence)
-    found = measure(metrics_of(task), evidence, truth, primary=spec.primary, dataset=dataset)
+    found = scored(task, evidence, truth)
+    if spec.primary not in found.metrics:
+        raise ValueError(
+            f"{dataset}: Expected something in the test split that {spec.primary} is defined by, but got none"
+        )
     with store.lock(spec):
         working = store.begin(spec)
         try:
@@ -186,17 +190,18 @@ def _kept(working: Path, evidence: Arrays, truth: Arrays, url: str | None) -> Ev
 
 
 def _record(
-    spec: RunSpec, submission: Submission, offer: Offer, data: Dataset, found: Measured, evidence: EvidenceFile
+    spec: RunSpec, submission: Submission, offer: Offer, data: Dataset, found: Scored, evidence: EvidenceFile
 ) -> Record:
-    _, metrics = catalog.metrics(spec.task)
+    from cvbench.scored import on_test
+
     return Record(
         run_id=spec.run_id,
         group_id=spec.group_id,
         spec=spec,
         dataset=DatasetFacts.of(data.info),
-        metrics={f"test/{name}": value for name, value in found.metrics.items()},
-        directions={f"test/{name}": metrics[name][0] for name in found.metrics},
-        absent_metrics=found.absent,
+        metrics=on_test(found.metrics),
+        directions=on_test(found.directions),
+        absent_metrics=found.absent_metrics,
         per_class=found.per_class,
         absent_classes=found.absent_classes,
         costs=Costs(parameters=offer.parameters, macs=offer.macs),

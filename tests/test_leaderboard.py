@@ -27,7 +27,8 @@ def ranked(scores: dict[str, float | None], **changes):
 def test_rows_stand_best_first_and_unfinished_last():
     (board,) = ranked({"c": 0.5, "none": None, "a": 0.9, "b": 0.7}).boards
     assert labels(board) == ["a", "b", "c", "none"]
-    assert [(row.rank, row.interval) for row in board.rows] == [(None, None)] * 4
+    assert [(row.standing, row.interval) for row in board.rows] == [(None, None)] * 4
+    assert [row.unranked for row in board.rows] == ["no evidence was looked for"] * 3 + [""]
 
 
 def test_a_metric_to_minimise_is_ordered_the_other_way():
@@ -125,7 +126,7 @@ def test_frozen_boards_load_to_the_same_bytes_and_hold_no_times(tmp_path):
     [
         ("", "not a board"),
         ("[1]", "not a board"),
-        ('{"schema_version": 99}', "Expected schema_version <= 1, but got 99; upgrade cvbench"),
+        ('{"schema_version": 99}', "Expected schema_version <= 2, but got 99; upgrade cvbench"),
         ('{"schema_version": 1, "suite": "x"}', "title"),
     ],
 )

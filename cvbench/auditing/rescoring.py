@@ -12,8 +12,8 @@ from cvbench.arrays import Arrays, digest, load_arrays
 from cvbench.auditing.report import Problem
 from cvbench.data.base import DataError
 from cvbench.record import Record
-from cvbench.scoring.by_name import metrics_of, scoring_of
-from cvbench.scoring.measured import measure
+from cvbench.scored import on_test, scored
+from cvbench.scoring.by_name import scoring_of
 from cvbench.store import load_dataset, truth_name
 
 TOLERANCE = 1e-9
@@ -72,11 +72,11 @@ def problems_of_scores(record: Record, evidence: Arrays, truth: Arrays) -> Itera
     if record.submission is not None and spec.model.options != {"evidence": digest(evidence)}:
         yield Problem("spec.model.options.evidence", f"Expected {digest(evidence)}, the digest of its evidence")
     try:
-        found = measure(metrics_of(spec.task), evidence, truth, primary=spec.primary, dataset=spec.dataset.name)
+        found = scored(spec.task, evidence, truth)
     except Exception as error:  # a stranger's arrays may be of any shape and type
         yield Problem("evidence", f"cannot be scored: {type(error).__name__}: {str(error)!a:.300}")
         return
-    computed = {f"test/{name}": value for name, value in found.metrics.items()}
+    computed = on_test(found.metrics)
     told = {key: value for key, value in record.metrics.items() if key.startswith("test/")}
     late = {f"test/{name}" for name in catalog.at_test(spec.task)}  # METEOR, where there is no Java
     yield from _unlike("metrics", computed, told, lambda key: key in late)

@@ -11,34 +11,35 @@ from cvbench.commands import options
 
 if TYPE_CHECKING:
     from cvbench.board import Leaderboard
-    from cvbench.record import Record
     from cvbench.spec import RunSpec, Suite
     from cvbench.store import Failure, Store
 
 
 def finished(
-    suite: Suite, planned: Sequence[RunSpec], store: Store, data_root: Path, overrides: Sequence[str]
+    suite: Suite,
+    planned: Sequence[RunSpec],
+    store: Store,
+    data_root: Path,
+    overrides: Sequence[str],
+    *,
+    published: bool = False,
+    quiet: bool = False,
 ) -> Leaderboard:
-    """The leaderboard of all planned runs: of those without a usable record it says why."""
-    from cvbench.leaderboard import rank
-    from cvbench.store import revisions
+    """The leaderboard of all planned runs: of those without a usable record it says why.
 
-    records: list[Record] = []
-    failed: dict[str, str] = {}
-    measured: list[RunSpec] = []
-    for run in planned:
-        try:
-            record = store.record(run)
-        except ValueError as error:
-            failed[run.run_id] = str(error)
-            continue
-        if record is not None:
-            records.append(record)
-            measured.append(run)
-        elif failure := store.failure(run):
-            failed[run.run_id] = f"{failure.kind}: {failure.message}"
-    known = revisions(measured, data_root)
-    return rank(suite, planned, records, failed=failed, revisions=known, overrides=overrides)
+    published: for others' eyes, so without pictures of data that are not ours to show.
+    """
+    from cvbench.assemble import assemble
+
+    return assemble(
+        suite,
+        planned,
+        store,
+        data_root,
+        overrides,
+        published=published,
+        tell=lambda line: options.say(line, quiet=quiet),
+    )
 
 
 def publish_board(leaderboard: Leaderboard, folder: Path) -> Path:

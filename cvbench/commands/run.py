@@ -56,7 +56,7 @@ def run(
             planned=len({run.run_id for run in planned}),
         )
 
-    leaderboard = finished(suite, planned, runs, machine.data_root, overrides)
+    leaderboard = finished(suite, planned, runs, machine.data_root, overrides, quiet=quiet)
     folder = publish_board(leaderboard, runs.root / "boards" / suite.name)
     if json:
         options.print_json(

@@ -31,6 +31,7 @@ from cvbench.data.mask_labels import ColourLabels, IndexLabels
 from cvbench.data.revision import revision
 
 VERSION = 1
+OFFICIAL_SIZES = [{"train": 367, "val": 101, "test": 233}]
 
 _TABLE = Path(__file__).with_name("camvid_classes.csv")
 _REMEDY = (

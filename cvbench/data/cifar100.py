@@ -17,6 +17,7 @@ from cvbench.data.base import Dataset
 from cvbench.data.cifar import Version, cifar_dataset
 
 VERSION = 1
+OFFICIAL_SIZES = [{"test": 10000}]
 FOLDER = "."
 FILES = {
     "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz": (

@@ -23,6 +23,7 @@ from cvbench.data.mask_labels import IndexLabels
 from cvbench.data.revision import revision
 
 VERSION = 1
+OFFICIAL_SIZES = [{"test": 500}]
 
 #: label id -> name and colour, in the order of the train ids 0..18
 LABELS: dict[int, tuple[str, tuple[int, int, int]]] = {

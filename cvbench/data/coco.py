@@ -27,6 +27,7 @@ from cvbench.data.revision import revision
 from cvbench.data.split import hashed
 
 VERSION = 1
+OFFICIAL_SIZES = [{"year": 2017, "test": 5000}, {"year": 2014, "test": 40504}]
 FOLDER = "coco"
 # The sums are those that PaddleDetection and others check; the largest comes first: with val alone it counts as there.
 FILES = {

@@ -16,6 +16,7 @@ from cvbench.data.base import Dataset
 from cvbench.data.idx import idx_dataset
 
 VERSION = 1
+OFFICIAL_SIZES = [{"test": 10000}]
 FOLDER = "FashionMNIST/raw"
 # The official host has no https: the sha256 sums are what protects the download.
 FILES = {

@@ -27,6 +27,7 @@ from cvbench.data.revision import revision
 from cvbench.data.shares import Shares, assigned
 
 VERSION = 1
+OFFICIAL_SIZES = [{"train": 6000, "val": 1000, "test": 1000}]
 FOLDER = "flickr8k"
 # The sums are those that torchvision for R and mlpack's examples check. The texts, which are small, come first: an
 # archive is not fetched where the dataset builds without it.

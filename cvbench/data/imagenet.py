@@ -25,6 +25,7 @@ from cvbench.data.revision import revision
 from cvbench.data.split import hashed
 
 VERSION = 1
+OFFICIAL_SIZES = [{"classes": 1000, "test": 50000}]
 OBTAIN = (
     "Register at https://image-net.org/download-images.php, get ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and "
     "ILSVRC2012_devkit_t12.tar.gz, and unpack them as imagenet/train/<wnid>/, imagenet/val/ and "

@@ -16,6 +16,7 @@ from cvbench.data.base import Dataset
 from cvbench.data.idx import idx_dataset
 
 VERSION = 1
+OFFICIAL_SIZES = [{"test": 10000}]
 # sha256 of the official files as tensorflow-datasets publishes them; three of the four were compared with real files.
 FOLDER = "MNIST/raw"
 FILES = {

@@ -23,6 +23,7 @@ from cvbench.data.revision import revision
 from cvbench.data.split import hashed
 
 VERSION = 1
+OFFICIAL_SIZES = [{"test": 36500}]
 OBTAIN = (
     "Accept the terms at http://places2.csail.mit.edu/download.html, get filelist_places365-standard.tar, "
     "train_256_places365standard.tar and val_256.tar (or the large ones), and unpack them in places365/ below the data "

@@ -28,6 +28,7 @@ from cvbench.data.voc_seg import CLASSES as WITH_BACKGROUND
 from cvbench.data.voc_xml import read_voc_xml
 
 VERSION = 1
+OFFICIAL_SIZES = [{"year": 2012, "test": 5823}, {"year": 2007, "test": 4952}]
 FOLDER = "."
 # The sum is that of torchvision's VOCDetection; VOC2007 is three times as small and fetched by hand.
 FILES = {

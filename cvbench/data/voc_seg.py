@@ -25,6 +25,7 @@ from cvbench.data.mask_labels import IndexLabels
 from cvbench.data.revision import revision
 
 VERSION = 1
+OFFICIAL_SIZES = [{"year": 2012, "test": 1449}]
 
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

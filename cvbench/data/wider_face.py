@@ -32,6 +32,7 @@ from cvbench.data.revision import revision
 from cvbench.data.split import hashed
 
 VERSION = 1
+OFFICIAL_SIZES = [{"test": 3226}]
 _INVALID = 7  # column of a face's line: x y w h blur expression illumination invalid occlusion pose
 _REMEDY = (
     "Unpack WIDER_train.zip, WIDER_val.zip and wider_face_split.zip from shuoyang1213.me/WIDERFACE into wider_face/."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,39 @@ def expected_calibration_error(confidence: NDArray[Any], correct: NDArray[Any], 
         ValueError: no samples, or a confidence that is NaN or outside [0, 1].
     """
     confidence, correct = np.asarray(confidence), np.asarray(correct)
+    bin_of = _bins(confidence, bins)
+    gap = np.bincount(bin_of, weights=correct.astype(np.float64) - confidence.astype(np.float64), minlength=bins + 1)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+class Reliability(NamedTuple):
+    """Sums a bin, float64 (bins + 1,): samples, their confidences, those that are right. The last bin: exactly 1."""
+
+    samples: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    correct: NDArray[np.float64]
+
+
+def reliability(confidence: NDArray[Any], correct: NDArray[Any], bins: int = BINS) -> Reliability:
+    """What a reliability diagram draws (Guo et al. 2017), in the bins of `expected_calibration_error`, as sums.
+
+    Several runs are pooled by adding their sums. Arguments and errors as there.
+    """
+    bin_of = _bins(np.asarray(confidence), bins)
+    weights = (None, np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64))
+    return Reliability._make(
+        np.bincount(bin_of, weights=each, minlength=bins + 1).astype(np.float64) for each in weights
+    )
+
+
+def _bins(confidence: NDArray[Any], bins: int) -> NDArray[np.intp]:
+    """The bin of each confidence. Raises ValueError for none at all, NaN or a value outside [0, 1]."""
     if len(confidence) == 0:
         raise ValueError("Expected at least one sample, but got none")
     if not ((confidence >= 0) & (confidence <= 1)).all():  # written so that NaN fails
         raise ValueError("Expected confidences in [0, 1], but got NaN or a value outside")
     edges = (np.arange(bins + 1) / bins).astype(confidence.dtype)
-    bin_of = np.searchsorted(edges, confidence, side="right") - 1
-    gap = np.bincount(bin_of, weights=correct.astype(np.float64) - confidence.astype(np.float64), minlength=bins + 1)
-    return float(np.abs(gap).sum() / len(confidence))
+    return np.searchsorted(edges, confidence, side="right") - 1
 
 
 def negative_log_likelihood(true_log_probability: NDArray[Any]) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvbench.metrics.alignment import Arrays, aligned
-from cvbench.metrics.calibration import expected_calibration_error, negative_log_likelihood
+from cvbench.metrics.calibration import Reliability, expected_calibration_error, negative_log_likelihood, reliability
 from cvbench.metrics.confusion import Counts, by_class, class_accuracy, class_counts, confusion_matrix
 
 PRIMARY = "top1"
@@ -95,3 +95,11 @@ def by_sample(evidence: Arrays, truth: Arrays) -> NDArray[np.float64]:
     if "true_log_probability" in rows:
         return np.asarray(np.exp(rows["true_log_probability"].astype(np.float64)))
     return np.asarray(rows["top"][:, 0] == truth["labels"], dtype=np.float64)
+
+
+def calibration(evidence: Arrays, truth: Arrays) -> Reliability | None:
+    """Sums for a reliability diagram of the most probable class; None without `top_probability`. Raises as `score`."""
+    rows = aligned(evidence, truth)
+    if "top_probability" not in rows:
+        return None
+    return reliability(rows["top_probability"][:, 0], rows["top"][:, 0] == truth["labels"])

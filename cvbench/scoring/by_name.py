@@ -1,4 +1,4 @@
-"""What a task's files know of scoring, by the task's name."""
+"""What reads a task's files of predictions, by the task's name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ from importlib import import_module
 from typing import Any
 
 from cvbench import catalog
-
-
-def metrics_of(task: str) -> Any:
-    """The module of a task's scores, `cvbench/metrics/<task>.py`."""
-    return import_module(f"cvbench.metrics.{task}")
 
 
 def scoring_of(task: str) -> Any:

@@ -17,6 +17,11 @@ METHODS = {
     "rank": "dense; a row shares the rank of its group's best unless the paired test, level 0.05, separates them, "
     "corrected for the comparisons with that best (Holm 1979)",
     "rank_interval": "95 %, from the tests against every other row, corrected likewise (Mogstad et al. 2024)",
+    # cvbench.pareto.front
+    "front": "Pareto front of mean score against a cost: no other row is both better and cheaper",
+    # cvbench.metrics.calibration.reliability
+    "calibration": "test samples of all seeds in 15 bins of equal width by the probability of the surest class (Guo et "
+    "al. 2017)",
     # suite_score.suite_scores
     "suite_score": "1 + (best mean - mean) / pooled bootstrap sd of a run, averaged over datasets (after EuroEval)",
 }

@@ -46,7 +46,8 @@ class Scores(Protocol):
 
     Where a confusion matrix means something, it also has `confusion(evidence, truth)`, int64 (C, C+1); where some
     scores take too long for every validation, `at_test(evidence, truth)`, which gives these; where some may be missing
-    for a reason, `absent(scores)`, name -> reason.
+    for a reason, `absent(scores)`, name -> reason; where probabilities can be held against what is right,
+    `calibration(evidence, truth)`, a `Reliability` or None.
     """
 
     METRICS: dict[str, tuple[str, str, str]]

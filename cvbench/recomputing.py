@@ -1,0 +1,118 @@
+"""A published board against the store that it came from: every number is computed anew, nothing is taken from a cache.
+
+`leaderboard --check` without a store asks whether a board's files follow from board.json; this, whether board.json
+follows from the records and their evidence. Never torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cvbench.board import Board, Leaderboard, Row
+from cvbench.evidence import RunEvidence
+from cvbench.index import Index
+from cvbench.leaderboard import Member, compared, direction_of, suite_scores_of
+from cvbench.record import Record, read_record
+from cvbench.rows import build_row, curves_of
+from cvbench.standings import prove
+from cvbench.store import Store
+from cvbench.table import Group, PlannedRun
+
+# What of a row follows from its runs.
+_FIELDS = (
+    *(
+        "mean",
+        "sd",
+        "n",
+        "runs",
+        "interval",
+        "unranked",
+        "standing",
+        "versus_baseline",
+        "origin",
+        "scores",
+        "per_class",
+    ),
+    *("costs", "front", "curves", "calibration"),
+)
+
+
+def differences(leaderboard: Leaderboard, store: Store) -> list[str]:
+    """What the board says that its runs in this store do not give; empty where all of it follows."""
+    found = {path.parent.name: path for path in store.root.glob("*/*/*/record.json")}
+    evidence = RunEvidence(store, Index(None))
+    problems: list[str] = []
+    members: list[list[Member]] = []
+    for board in leaderboard.boards:
+        records, missing = _records(board, found)
+        problems += missing
+        rows = [row for row in board.rows if any(run.run_id in records for run in row.runs)]
+        members.append([_member(row, board, records, evidence) for row in rows])
+        problems += _of_board(board, rows, members[-1], evidence) if not missing else []
+    if not problems and suite_scores_of(leaderboard.boards, members) != leaderboard.suite_scores:
+        problems.append("the suite scores are not those that the runs give")
+    return problems
+
+
+def _records(board: Board, found: Mapping[str, Any]) -> tuple[dict[str, Record], list[str]]:
+    """run_id -> record of the board's finished runs, and what of them is not in the store."""
+    records, missing = {}, []
+    for row in board.rows:
+        for run in row.runs:
+            if run.state != "done":
+                continue
+            if run.run_id not in found:
+                missing.append(f"{_where(board, row)}: run {run.run_id} is not in this store")
+                continue
+            record = read_record(found[run.run_id])
+            if record.run_id != run.run_id or record.spec.run_id != run.run_id:
+                missing.append(f"{found[run.run_id]}: not the record of run {run.run_id}")
+                continue
+            records[run.run_id] = record
+    return records, missing
+
+
+def _member(row: Row, board: Board, records: Mapping[str, Record], evidence: RunEvidence) -> Member:
+    """The row's runs as a group; those that were not finished are as the board says."""
+    known = next(records[run.run_id] for run in row.runs if run.run_id in records)
+    spec = known.spec.model_copy(update={"benchmark": board.benchmark, "backbone": row.backbone})
+    runs = [
+        PlannedRun(spec.model_copy(update={"seed": run.seed}), run.state, records.get(run.run_id), run.reason)
+        for run in row.runs
+    ]
+    return Member(*prove(Group(tuple(runs), known.dataset), evidence), row.label, row.pictures)
+
+
+def _of_board(board: Board, rows: list[Row], members: list[Member], evidence: RunEvidence) -> list[str]:
+    """rows: those with a finished run, and their members."""
+    environments = {run.run_id: 0 for row in rows for run in row.runs}
+    built = [
+        build_row(
+            member.group,
+            member.label,
+            board.metrics,
+            recipe={},
+            environments=environments,
+            proven=member.proven,
+            curves=curves_of(member.group, evidence),
+        )
+        for member in members
+    ]
+    baseline = next((member for member in members if member.label == board.baseline), None)
+    expected = compared(built, members, baseline, direction_of(board.primary))
+    return [
+        f"{_where(board, row)}: Expected {name} {_shown(ours)}, as its runs give, but the board has {_shown(theirs)}"
+        for row, new in zip(rows, expected, strict=True)
+        for name in _FIELDS
+        if (ours := getattr(new, name)) != (theirs := getattr(row, name))
+    ]
+
+
+def _where(board: Board, row: Row) -> str:
+    return f"{board.benchmark}, {board.dataset}, {row.label}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:199] + "…"

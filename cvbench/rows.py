@@ -1,0 +1,179 @@
+"""One row of a board from the runs of a group: labels, scores, costs, what it was made with; rounded for good."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from cvbench.board import FRONT_COSTS, METRIC_DECIMALS, Curve, Metric, Picture, Row, Run, Score
+from cvbench.evidence import RunEvidence
+from cvbench.pareto import front
+from cvbench.record import Costs, Record
+from cvbench.spec import RunSpec, Weights
+from cvbench.standings import Proven, calibration_of
+from cvbench.table import Group, Spread, spread
+
+COST_DIGITS = 6
+
+
+def build_row(
+    group: Group,
+    label: str,
+    metrics: Sequence[Metric],
+    *,
+    recipe: dict[str, Any],
+    environments: Mapping[str, int],
+    proven: Proven,
+    curves: tuple[Curve, ...] = (),
+    pictures: tuple[Picture, ...] = (),
+) -> Row:
+    """The row but for what follows from the other rows.
+
+    recipe: what differs from the board's. environments: run_id -> which of the leaderboard's it was measured on.
+    """
+    spec, records = group.spec, group.records
+    scores = {metric.name: _score(group.metric(metric.name)) for metric in metrics}
+    used = {environments[record.run_id] for record in records}
+    return Row(
+        label=label,
+        model=spec.model.name,
+        options=spec.model.options,
+        weights=_weights(spec.model.weights),
+        backbone_weights=_weights(spec.model.backbone_weights),
+        backbone=spec.backbone,
+        group_id=spec.group_id,
+        origin=proven.origin,
+        unranked=short(proven.why),
+        mean=scores[spec.primary].mean,
+        sd=scores[spec.primary].sd,
+        interval=proven.interval,
+        n=len(records),
+        planned=len(group.runs),
+        state=group.state,
+        runs=tuple(
+            Run(
+                seed=run.spec.seed,
+                run_id=run.spec.run_id,
+                state=run.state,
+                value=rounded(run.record.metrics[f"test/{spec.primary}"]) if run.record else None,
+                reason=short(run.reason),
+            )
+            for run in group.runs
+        ),
+        scores=scores,
+        per_class=_per_class(group),
+        costs=_costs(group),
+        recipe=recipe,
+        overrides=spec.overrides,
+        environments=tuple(sorted(used)),
+        curves=curves,
+        calibration=calibration_of(proven),
+        pictures=pictures,
+    )
+
+
+def with_fronts(rows: Sequence[Row], direction: str) -> list[Row]:
+    """The rows, each with the costs at which no other row is both better and cheaper."""
+    sign = -1.0 if direction == "min" else 1.0
+    fronts: dict[str, set[str]] = {}
+    for cost in FRONT_COSTS:
+        known = {
+            row.label: (sign * row.mean, float(value))
+            for row in rows
+            if row.mean is not None and (value := getattr(row.costs, cost, None)) is not None
+        }
+        fronts[cost] = front(known)
+    on = {row.label: tuple(cost for cost in FRONT_COSTS if row.label in fronts[cost]) for row in rows}
+    return [row.model_copy(update={"front": on[row.label]}) for row in rows]
+
+
+def curves_of(group: Group, evidence: RunEvidence | None) -> tuple[Curve, ...]:
+    """How each finished seed was trained."""
+    found = [evidence.curves(record) for record in group.records] if evidence else []
+    return tuple(curve for curve in found if curve is not None)
+
+
+def pictures_of(group: Group, evidence: RunEvidence | None) -> list[Picture]:
+    """Of the seed in the middle of the finished ones."""
+    if evidence is None or not group.records:
+        return []
+    key = f"test/{group.spec.primary}"
+    ordered = sorted(group.records, key=lambda record: (record.metrics[key], record.spec.seed))
+    return evidence.pictures(ordered[(len(ordered) - 1) // 2])
+
+
+def labels_of(specs: list[RunSpec]) -> list[str]:
+    """One name a row: its label; where two are equal, with the options that tell them apart, else with group_id."""
+    labels = [spec.label or spec.model.name for spec in specs]
+    for label, count in Counter(labels).items():
+        if count == 1:
+            continue
+        same = [index for index, name in enumerate(labels) if name == label]
+        first = specs[same[0]].model.options
+        differ = [key for key in first if any(specs[i].model.options.get(key) != first[key] for i in same)]
+        named = [", ".join(f"{key} {specs[i].model.options.get(key)}" for key in differ) for i in same]
+        unique = len(set(named)) == len(named)
+        for index, name in zip(same, named, strict=True):
+            labels[index] = f"{label} ({name if unique else specs[index].group_id})"
+    return labels
+
+
+def _weights(weights: Weights | None) -> dict[str, str] | None:
+    if weights is None:
+        return None
+    if weights.sha256 is None:
+        return {"source": weights.source}
+    # a local file counts by its content; where it lay is nobody's business
+    return {"source": PurePath(weights.source).name, "sha256": weights.sha256}
+
+
+def _per_class(group: Group) -> dict[str, tuple[float | None, ...]]:
+    classes = group.facts.classes if group.facts else ()
+    names = dict.fromkeys(name for record in group.records for name in record.per_class)
+    table = {}
+    for name in names:
+        columns = [record.per_class.get(name, {}) for record in group.records]
+        defined = [[value for column in columns if (value := column.get(label)) is not None] for label in classes]
+        table[name] = tuple(rounded(spread(values).mean) for values in defined)
+    return table
+
+
+def _costs(group: Group) -> Costs | None:
+    if not group.records:
+        return None
+    means = {name: group.cost(name) for name in Costs.model_fields}
+    return Costs.model_validate({name: _significant(name, value) for name, value in means.items()})
+
+
+def _significant(name: str, value: float | None) -> float | int | None:
+    if value is None:
+        return None
+    whole = name in ("parameters", "macs", "peak_memory_bytes")
+    return round(value) if whole else float(f"{value:.{COST_DIGITS}g}")
+
+
+def _score(found: Spread) -> Score:
+    return Score(mean=rounded(found.mean), sd=rounded(found.sd))
+
+
+def rounded(value: float) -> float | None:
+    # `+ 0.0` turns -0.0 into 0.0
+    return None if value != value else round(value, METRIC_DECIMALS) + 0.0
+
+
+def short(reason: str) -> str:
+    """One line, without the folders of whoever ran it: the board is published."""
+    line = " ".join(reason.split())
+    line = re.sub(r"(?<![\w.:/])/(?:[^\s/:'\"]+/)+", "…/", line)
+    return line if len(line) <= 300 else line[:299] + "…"
+
+
+def environment(record: Record) -> dict[str, Any]:
+    """What may change a number or a time: device, threads and versions; nothing that names a person or host."""
+    asked = {"accelerator", "devices", "device_name", "threads"}
+    execution = record.execution.model_dump(include=asked) if record.execution else {}
+    private = {"hostname", "host", "user", "argv", "command", "cwd", "executable", "path"}
+    return execution | {key: value for key, value in sorted(record.environment.items()) if key not in private}
