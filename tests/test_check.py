@@ -96,7 +96,8 @@ Check = Callable[..., tuple[int, str]]
 @pytest.fixture
 def check(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Check:
     """Calls the verb; (exit code, what it printed)."""
-    monkeypatch.delenv("CVBENCH_DATA", raising=False)
+    for name in ("CVBENCH_DATA", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
 
     def call(*arguments: object) -> tuple[int, str]:
         capsys.readouterr()

@@ -163,6 +163,17 @@ def test_a_runs_own_predictions_score_what_the_run_scored(
         assert digest(load_arrays(folder / "evidence.npz")) == digest(load_arrays(run.folder / "evidence.npz"))
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_a_real_run_passes_the_check_of_strangers_records(
+    task: str, run_of: Callable[[str], Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CVBENCH_METEOR_JAR", "nowhere.jar")
+    record = run_of(task).folder / "record.json"
+    capsys.readouterr()
+    assert main(["check", str(record)]) == 0
+    assert f"{record}: re-scored: " in capsys.readouterr().out
+
+
 def labels_of(run: Run, out: Path) -> Path:
     out.mkdir(exist_ok=True)
     evidence = load_arrays(run.folder / "evidence.npz")
