@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -37,13 +37,19 @@ def load_arrays(path: Path) -> Arrays:
     """What `save_arrays` wrote. Raises ValueError that names the file where it is missing, damaged or holds objects."""
     try:
         # opened here, because numpy leaves the file of a broken archive open
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {
-                name.removesuffix(_TEXT): texts(json.loads(array.tobytes())) if name.endswith(_TEXT) else array
-                for name, array in arrays.items()
-            }
+        with path.open("rb") as file:
+            return read_arrays(file)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path}: Expected arrays that the run has left, but reading them gave: {error}") from None
+
+
+def read_arrays(file: BinaryIO) -> Arrays:
+    """What `save_arrays` wrote, from an open file. Raises what reading it gives; never unpickles."""
+    with np.load(file, allow_pickle=False) as arrays:
+        return {
+            name.removesuffix(_TEXT): texts(json.loads(array.tobytes())) if name.endswith(_TEXT) else array
+            for name, array in arrays.items()
+        }
 
 
 def digest(arrays: Arrays) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from cvbench.claims_file import COSTS, Claim
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import Record
+from cvbench.spec import SUBMITTED
 from cvbench.table import canonical, protocol_hash, spread
 
 # How often a unit goes into a record's number: fractions are claimed in percent, parameters in millions; others once.
@@ -66,6 +67,8 @@ def _distinct(records: Sequence[Record]) -> list[Record]:
 
 def _is_of(claim: Claim, record: Record) -> bool:
     spec = record.spec
+    if spec.mode == SUBMITTED:  # what its author calls it says nothing of how it was made
+        return False
     weights = spec.model.weights.source if spec.model.weights else None
     return (
         (spec.task, spec.dataset.name, spec.model.name) == (claim.task, claim.dataset.name, claim.model.name)

@@ -36,6 +36,8 @@ VERBS = {
     "data": "List, fetch, verify and preview datasets.",
     "new": "Write a benchmark for your own images.",
     "score": "Score somebody's predictions against the truth.",
+    "submit": "Score somebody's predictions on a dataset's test split, for a board.",
+    "check": "Check records of results that somebody else made.",
     "predict": "Let a finished run's model look at images.",
     "inspect": "Look into images and finished runs: kernels, filters, feature maps, Grad-CAM.",
     "export": "Write a finished run's predictions and truth as files.",

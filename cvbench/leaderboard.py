@@ -143,7 +143,7 @@ def _board(
         recipe=usual,
         command=_command(benchmark, overrides),
         baseline=baseline.label if baseline else None,
-        jobs=max((record.execution.jobs or 1 for record in records), default=None),
+        jobs=max((record.execution.jobs or 1 for record in records if record.execution), default=None),
         rows=tuple(sorted(rows, key=lambda row: sort_key(row, metrics[0].direction))),
     )
 

@@ -30,6 +30,7 @@ def predict(run: Path | str, images: Sequence[Path], out: Path) -> list[dict[str
     if absent:
         raise ValueError(f"{absent[0]}: no such file; correct the path")
     task, record = load_task(run)
+    assert record.execution is not None, "load_task gives runs only"
     torch.set_num_threads(record.execution.threads)
     out.mkdir(parents=True, exist_ok=True)
     found = []

@@ -6,11 +6,12 @@ import json
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cvbench.spec import RunSpec
+from cvbench.public_words import checked_name, checked_url
+from cvbench.spec import SUBMITTED, RunSpec
 
 SCHEMA_VERSION = 1
 
@@ -22,14 +23,15 @@ class _Part(BaseModel):
 
 
 class Costs(_Part):
-    """What the run took. MACs are multiply-accumulates of one forward pass of one image at the input size.
+    """What the run took; None where that is not known.
 
+    macs: multiply-accumulates of one forward pass of one image at the input size.
     train_seconds: all that training took without validating, finalise_seconds included; those are of what a model fits
     once after gradient descent, such as R-CNN's support vector machines. train_energy_joules: what the devices say they
     drew meanwhile (`cvbench.energy`); None where they do not say, or other runs were beside this one.
     """
 
-    parameters: int
+    parameters: int | None = None
     macs: int | None = None
     train_seconds: float | None = None
     finalise_seconds: float | None = None
@@ -84,8 +86,14 @@ class DatasetFacts(_Part):
     std: tuple[float, ...] = ()
     input_size: tuple[int, int] | None = None
 
+    @classmethod
+    def of(cls, info: Any) -> Self:
+        """Those of a `DatasetInfo`."""
+        return cls.model_validate({name: getattr(info, name) for name in cls.model_fields})
+
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Url = Annotated[str, AfterValidator(checked_url)]
 
 
 class EvidenceFile(_Part):
@@ -97,7 +105,19 @@ class EvidenceFile(_Part):
     sha256: Sha256
     size_bytes: Annotated[int, Field(ge=0)]
     truth: Sha256
-    url: str | None = None
+    url: Url | None = None
+
+
+class Submission(_Part):
+    """Where a result comes from that was made elsewhere.
+
+    name: what boards call it. url: of the paper, code or model. predictions: SHA-256 of them as they were given; of a
+    folder, of the paths and SHA-256 of its files.
+    """
+
+    name: Annotated[str, AfterValidator(checked_name)]
+    url: Url
+    predictions: Sha256
 
 
 class Record(_Part):
@@ -106,6 +126,8 @@ class Record(_Part):
     absent_metrics: those that the task has and this run could not measure -> why.
     per_class: metric -> class -> value; None where the class appears in neither truth nor prediction.
     samples: split -> number of distinct samples that were scored. evidence: None in records from before it was noted.
+    submission: of a result that was made elsewhere, whose costs are what its author says, and whose `execution` nobody
+    here knows.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -122,10 +144,22 @@ class Record(_Part):
     samples: dict[str, int]
     evidence: EvidenceFile | None = None
     selection: Selection
-    execution: Execution
+    execution: Execution | None
     environment: dict[str, Any]
     evaluator_version: int
     started_at: datetime
+    submission: Submission | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        made_elsewhere = self.spec.mode == SUBMITTED
+        if made_elsewhere != (self.submission is not None):
+            raise ValueError(f"Expected `submission` exactly where spec.mode is {SUBMITTED}, but got {self.spec.mode}")
+        if not made_elsewhere and (self.execution is None or self.costs.parameters is None):
+            raise ValueError("Expected `execution` and costs.parameters of a run, but got none")
+        if self.submission is not None and self.submission.name != self.spec.model.name:
+            raise ValueError(f"Expected submission.name to be spec.model.name, but got {self.submission.name!r}")
+        return self
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -182,7 +216,7 @@ def _schema_version(text: bytes) -> int:
     """Of a record that does not load: a newer one need not look like ours."""
     try:
         version = json.loads(text)["schema_version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return 0
     return version if isinstance(version, int) else 0
 
@@ -212,4 +246,5 @@ def _reason(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors()[0]
-    return ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"]) if part)
+    said = first["msg"].removeprefix("Value error, ")
+    return ": ".join(part for part in (".".join(map(str, first["loc"])), said) if part)

@@ -84,7 +84,7 @@ def conclude(run: Tested) -> Record:
         run_id=spec.run_id,
         group_id=spec.group_id,
         spec=spec,
-        dataset=DatasetFacts.model_validate({name: getattr(run.info, name) for name in DatasetFacts.model_fields}),
+        dataset=DatasetFacts.of(run.info),
         metrics=on_test(found.metrics) | val,
         directions=on_test(found.directions) | {name: metrics[name.removeprefix("val/")][0] for name in val},
         absent_metrics=found.absent_metrics,

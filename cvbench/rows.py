@@ -173,6 +173,7 @@ def short(reason: str) -> str:
 
 def environment(record: Record) -> dict[str, Any]:
     """What may change a number or a time: device, threads and versions; nothing that names a person or host."""
-    execution = record.execution.model_dump(include={"accelerator", "devices", "device_name", "threads"})
+    asked = {"accelerator", "devices", "device_name", "threads"}
+    execution = record.execution.model_dump(include=asked) if record.execution else {}
     private = {"hostname", "host", "user", "argv", "command", "cwd", "executable", "path"}
     return execution | {key: value for key, value in sorted(record.environment.items()) if key not in private}

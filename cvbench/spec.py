@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Mode = Literal["train", "evaluate"]
+# What a benchmark can ask for, and how a record may have come about besides.
+SUBMITTED: Literal["submitted"] = "submitted"
+RecordMode = Literal["train", "evaluate", "submitted"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Name = Annotated[str, Field(min_length=1)]
@@ -205,11 +208,11 @@ class RunSpec(Frozen):
 
     `suite`, `benchmark`, `label`, `backbone` and `overrides` (recipe keys that this model changed for itself) only name
     things and are not hashed; nor are absent values, so that a new key whose absence means "as before" keeps old ids
-    valid.
+    valid. mode `submitted` stands in records only: of results that were made elsewhere (`cvbench.submissions`).
     """
 
     task: str
-    mode: Mode
+    mode: RecordMode
     primary: str
     dataset: DatasetRef
     model: ModelRef

@@ -157,6 +157,15 @@ class Store:
         self._keep_truth(read_record(working / "record.json"), working / "truth.npz")
         self._replace(run, working)
 
+    def discard(self, run: RunSpec) -> None:
+        """Takes the working folder away, and the run's with it where nothing else was in it."""
+        folder = self.folder(run)
+        _remove(folder / _WORKING)
+        if {path.name for path in folder.iterdir()} <= {".lock"}:
+            _remove(folder)
+            with contextlib.suppress(OSError):  # not empty: other runs of that model are there
+                folder.parent.rmdir()
+
     def fail(self, run: RunSpec, failure: Failure) -> None:
         """Notes why the run failed; a record from before stays, and the try's log is kept beside it."""
         folder = self.folder(run)
@@ -191,7 +200,9 @@ class Store:
         import numpy as np
 
         with np.load(path, allow_pickle=False) as new, np.load(kept, allow_pickle=False) as old:
-            if new.files != old.files or not all(np.array_equal(new[key], old[key]) for key in new.files):
+            if sorted(new.files) != sorted(old.files) or not all(
+                np.array_equal(new[key], old[key]) for key in new.files
+            ):
                 rule = "the labels differ from those that other runs on the same data revision were scored with"
                 raise ValueError(f"{kept}: {rule}; if the files changed, use a new store, else `cvbench data verify`")
         path.unlink()

@@ -30,6 +30,10 @@ def load_task(folder: Path | str) -> tuple[Task, Record]:
         near = f"; below it: {', '.join(map(str, found))}" if found else ""
         raise ValueError(f"{folder}: Expected the folder of a finished run (with record.json), but it is none{near}")
     record = read_record(folder / "record.json")
+    if record.submission is not None:
+        raise ValueError(
+            f"{folder}: Expected a run with its model, but got a submission, of which only results are here"
+        )
     facts = {name: getattr(record.dataset, name) for name in type(record.dataset).model_fields}
     words = folder / VOCABULARY_FILE
     vocabulary = from_text(words.read_text(encoding="utf-8")) if words.is_file() else None

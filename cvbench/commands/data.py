@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import sys
 import time
@@ -113,6 +114,43 @@ def preview(
     return 0
 
 
+@app.command
+def samples(
+    name: Annotated[str, Parameter(help="Dataset whose samples to list.")],
+    /,
+    *given: Given,
+    split: Annotated[str, Parameter(help="train, val or test.")] = "test",
+    task: Task = None,
+    data_root: DataRoot = None,
+    machine: MachineFile = None,
+    json: Json = False,
+) -> int:
+    """List a split's samples, as predictions name them: CSV id,image_id; --json with the classes.
+
+    id: of a CSV's rows and, with .png, of label maps. image_id and category_id: of COCO's files.
+    """
+    import numpy as np
+
+    from cvbench.metrics.box_columns import image_numbers
+
+    dataset = _build(name, given, task, _root(machine, data_root))
+    if split not in dataset.splits:
+        near = catalog.nearest(split, dataset.splits)
+        raise ValueError(f"--split: Expected a split of {name}, but got {split!r}{near}")
+    ids = list(dataset.splits[split].ids)
+    numbers = image_numbers(np.asarray(ids)).tolist()
+    if json:
+        categories = dataset.info.protocol.get("category_ids") or range(1, dataset.info.num_classes + 1)
+        named = enumerate(zip(dataset.info.classes, categories, strict=True))
+        classes = [{"index": index, "name": called, "category_id": number} for index, (called, number) in named]
+        listed = [{"id": one, "image_id": number} for one, number in zip(ids, numbers, strict=True)]
+        options.print_json({"samples": listed, "classes": classes})
+        return 0
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerows([("id", "image_id"), *zip(ids, numbers, strict=True)])
+    return 0
+
+
 def _root(machine: Path | None, data_root: Path | None) -> Path:
     from cvbench.machine import load_machine
 
@@ -123,14 +161,9 @@ def _build(name: str, given: Sequence[str], task: str | None, root: Path) -> Dat
     """The dataset of that name with its options. Raises ValueError for unknown names, options and values."""
     from cvbench.spec import DatasetRef
     from cvbench.store import load_dataset
-    from cvbench.yamlfile import parse_value
 
     entry = catalog.find("datasets", name, task)
-    pairs = [text.partition("=") for text in given]
-    for key, equals, _ in pairs:
-        if not equals:
-            raise ValueError(f"Expected an option of {name} as key=value, but got {key!r}")
-    values, wrong = catalog.complete(entry, {key: parse_value(value) for key, _, value in pairs})
+    values, wrong = catalog.complete(entry, options.key_values(given, name))
     if wrong:
         raise ValueError("\n".join(wrong.values()))
     # a plug-in names no tasks: it is built as it is

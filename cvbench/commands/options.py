@@ -84,6 +84,17 @@ def paths_and_overrides(given: Sequence[str]) -> tuple[list[str], list[str]]:
     return [text for text in given if text not in overrides], overrides
 
 
+def key_values(given: Sequence[str], of: str) -> dict[str, Any]:
+    """Options as `key=value`, values read as YAML reads them. of: what has these options, for the error."""
+    from cvbench.yamlfile import parse_value
+
+    pairs = [text.partition("=") for text in given]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise ValueError(f"Expected an option of {of} as key=value, but got {key!r}")
+    return {key: parse_value(value) for key, _, value in pairs}
+
+
 def select(planned: Sequence[RunSpec], only: str | None) -> list[RunSpec]:
     """The runs that GLOB names, see `--only`. Raises ValueError with the names there are when it fits none."""
     if only is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,7 +45,9 @@ def score(
     json: Json = False,
 ) -> int:
     """Score somebody's predictions against the truth."""
-    score_files = _scorer(task)
+    from cvbench.scoring.by_name import scoring_of
+
+    score_files: Callable[..., dict[str, Any]] = scoring_of(task).score_files
     given = {"classes": classes, "ignore": ignore, "train": train}
     result = score_files(truth, predictions, **_taken(task, score_files, given))
     if json:
@@ -54,18 +55,6 @@ def score(
     else:
         _show(result)
     return 0
-
-
-def _scorer(task: str) -> Callable[..., dict[str, Any]]:
-    """`score_files` of `cvbench/scoring/<task>.py`."""
-    from cvbench import catalog
-
-    files = catalog.PACKAGE / "scoring"
-    known = [entry.name for entry in catalog.entries("tasks") if (files / f"{entry.name}.py").is_file()]
-    if task not in known:
-        near = catalog.nearest(task, known)
-        raise ValueError(f"Expected a task that can be scored ({', '.join(known)}), but got {task!r}{near}")
-    return import_module(f"cvbench.scoring.{task}").score_files  # type: ignore[no-any-return]
 
 
 def _names(given: str) -> list[str]:

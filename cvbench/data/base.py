@@ -93,6 +93,15 @@ class ArraySplit(Split):
         return (self.images, self.targets) if self.targets.ndim == 1 else None
 
 
+def short_id(sample_id: str) -> str:
+    """A sample's id without what stands before its first slash, the name of its split: how files about it are called.
+
+    >>> short_id("test/0001"), short_id("2007_000032")
+    ('0001', '2007_000032')
+    """
+    return sample_id.partition("/")[2] or sample_id
+
+
 @dataclass(frozen=True)
 class DatasetInfo:
     """What data tells models, scoring and the board; a class count is written here and nowhere else.

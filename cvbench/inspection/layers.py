@@ -131,6 +131,7 @@ class Subject(NamedTuple):
 def open_subject(run: Path, image: Path) -> Subject:
     """Raises ValueError where `run` is no finished run, DataError where the image cannot be read."""
     task, record = load_task(run)
+    assert record.execution is not None, "load_task gives runs only"
     torch.set_num_threads(record.execution.threads)
     pixels = read_image(image, mode="L" if task.info.channels == 1 else "RGB")
     return Subject(task, record.spec.name, task.laid_out(as_input(task, pixels)))

@@ -111,6 +111,11 @@ def caption_key(words: Sequence[str]) -> np.uint64:
     return np.uint64(int.from_bytes(digest, "big"))
 
 
+def training_keys(captions: Iterable[str]) -> NDArray[np.uint64]:
+    """`training` of a truth: the key of each distinct training caption, rising."""
+    return np.array(sorted({caption_key(tokens(text)) for text in captions}), dtype=np.uint64)
+
+
 class _Split(NamedTuple):
     """captions: the words of each of N. references: of each image, the words of each reference."""
 

@@ -14,6 +14,8 @@ the scores, never guessed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,6 +78,12 @@ def confusion(evidence: Arrays, truth: Arrays) -> Counts:
     for a model with C outputs. Raises as `score`."""
     rows = aligned(evidence, truth)
     return confusion_matrix(truth["labels"], rows["top"][:, 0], len(truth["classes"]), ignore_index=None)
+
+
+def absent(metrics: Iterable[str]) -> dict[str, str]:
+    """Why those of `METRICS` that are not among `metrics` are missing, name -> reason."""
+    told = set(metrics)
+    return {name: "no probabilities of all classes were given" for name in METRICS if name not in told}
 
 
 def by_sample(evidence: Arrays, truth: Arrays) -> NDArray[np.float64]:

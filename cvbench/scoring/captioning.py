@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvbench.arrays import texts
+from cvbench.data.base import Dataset
 from cvbench.language import tokenizer
 from cvbench.metrics import captioning
 from cvbench.metrics.alignment import Arrays
 from cvbench.metrics.box_columns import image_numbers
 from cvbench.scoring.coco_json import Entries, read_json
+from cvbench.scoring.same_names import predicted_split
 
 _FORMAT = "https://cocodataset.org/#format-data and #format-results say what the files look like"
 TOKENIZER = tokenizer.LABEL
@@ -37,9 +39,9 @@ def score_files(truth: Path | str, predictions: Path | str, train: Path | str | 
     known = _read_truth(Path(truth))
     if train is not None:
         said = _read_truth(Path(train), every_image=False)["references"].tolist()
-        keys = {captioning.caption_key(tokenizer.tokens(text)) for text in said}
-        known["training"] = np.array(sorted(keys), dtype=np.uint64)
-    evidence = _read_results(Path(predictions), Path(truth), known)
+        known["training"] = captioning.training_keys(said)
+    images = [int(name) for name in known["ids"].tolist()]
+    evidence = {"ids": known["ids"], "captions": _read_results(Path(predictions), Path(truth), images)}
     found = captioning.score(evidence, known) | captioning.at_test(evidence, known)
     return {
         "task": "captioning",
@@ -77,6 +79,31 @@ def export_files(evidence: Arrays, truth: Arrays, protocol: Mapping[str, Any]) -
     return {"captions.json": captions, "results.json": results}
 
 
+def split_truth(dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """The truth of the test split, as a run keeps it; `training`, where there is a train split, from its captions."""
+    split, train = dataset.splits["test"], dataset.splits.get("train")
+    several = [list(split.target(index)) for index in range(len(split))]
+    truth: dict[str, NDArray[Any]] = {
+        "ids": np.asarray(split.ids),
+        "counts": np.array([len(image) for image in several]),
+        "references": texts([text for image in several for text in image]),
+    }
+    if train is not None:
+        captions = (text for index in range(len(train)) for text in train.target(index))
+        truth["training"] = captioning.training_keys(captions)
+    return truth
+
+
+def read_evidence(predictions: Path, dataset: Dataset, truth: Arrays) -> dict[str, NDArray[Any]]:
+    """A COCO results file about the test split as evidence, in the order of `truth`, which is its `split_truth`.
+
+    Image ids are those that `export_files` writes: `image_numbers` of the sample ids, which are COCO's own where files
+    are called by them. Raises ValueError as `score_files`.
+    """
+    images = image_numbers(truth["ids"]).tolist()
+    return {"ids": truth["ids"], "captions": _read_results(predictions, predicted_split(dataset), images)}
+
+
 def _read_truth(path: Path, *, every_image: bool = True) -> dict[str, NDArray[Any]]:
     """Truth as `cvbench.metrics.captioning` takes it. every_image: whether images without a caption are an error."""
     content = read_json(path)
@@ -108,9 +135,9 @@ def _read_truth(path: Path, *, every_image: bool = True) -> dict[str, NDArray[An
     return {"ids": _ids(images), "counts": counts, "references": texts(references)}
 
 
-def _read_results(path: Path, truth: Path, known: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _read_results(path: Path, truth: Path | str, images: list[int]) -> NDArray[np.object_]:
+    """The caption of each image, str (N,), in the order of their numbers in `images`."""
     results = Entries(path, "results", read_json(path), "a results file is [{image_id, caption}, …]")
-    images = [int(name) for name in known["ids"].tolist()]
     place = _places(results, images, truth)
     said = results.texts("caption")
     captions: dict[int, str] = {}
@@ -124,10 +151,10 @@ def _read_results(path: Path, truth: Path, known: dict[str, NDArray[Any]]) -> di
         some = ", ".join(map(str, missing[:3])) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         rule = f"expected a caption for each of the {len(images)} images of {truth}, but got none for image_id {some}"
         raise ValueError(f"{path}: {rule}; write one, an empty one at worst")
-    return {"ids": known["ids"], "captions": texts([captions[image] for image in range(len(images))])}
+    return texts([captions[image] for image in range(len(images))])
 
 
-def _places(entries: Entries, images: list[int], truth: Path) -> NDArray[Any]:
+def _places(entries: Entries, images: list[int], truth: Path | str) -> NDArray[Any]:
     """The place of each entry's image among `images`."""
 
     def explain(number: int) -> tuple[str, str]:

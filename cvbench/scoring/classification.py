@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cvbench.data.base import Dataset
 from cvbench.metrics import classification
+from cvbench.metrics.alignment import Arrays
 from cvbench.scoring.labelcsv import LabelTable, read_labels
-from cvbench.scoring.same_names import same_names
+from cvbench.scoring.same_names import places_of, same_names
 
 # A confusion matrix is C x C: numbers above this are no class indices but, say, years or file numbers.
 MAX_CLASSES = 2**15
@@ -38,12 +40,9 @@ def score_files(truth: Path | str, predictions: Path | str, classes: Sequence[st
     same_names(true.ids, given.ids, "id", true.path, given.path)
     names, by_name = _classes_of(true, given, classes)
     labels = _indices(true, names, by_name)
-    predicted = _indices(given, names, by_name)
-    evidence: dict[str, NDArray[Any]] = {"ids": np.array(given.ids), "top": predicted[:, None]}
     known = {"ids": np.array(true.ids), "labels": labels, "classes": np.array(names)}
-    if given.probabilities is not None:
-        place = {name: row for row, name in enumerate(true.ids)}
-        evidence |= _ranked(given, predicted, labels[[place[name] for name in given.ids]])
+    place = {name: row for row, name in enumerate(given.ids)}
+    evidence = _evidence(given.rows([place[name] for name in true.ids]), known, by_name)
     metrics = classification.score(evidence, known)
     reason = f"needs the probabilities p_0,…,p_{len(names) - 1}, which {given.path} does not have"
     return {
@@ -55,6 +54,38 @@ def score_files(truth: Path | str, predictions: Path | str, classes: Sequence[st
         "confusion": classification.confusion(evidence, known).tolist(),
         "absent": {name: reason for name in classification.METRICS if name not in metrics},
     }
+
+
+def split_truth(dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """The truth of the test split, as a run keeps it."""
+    split = dataset.splits["test"]
+    labels = np.fromiter((split.target(index) for index in range(len(split))), dtype=np.int64, count=len(split))
+    return {"ids": np.asarray(split.ids), "labels": labels, "classes": np.asarray(dataset.info.classes)}
+
+
+def read_evidence(predictions: Path, dataset: Dataset, truth: Arrays) -> dict[str, NDArray[Any]]:
+    """A CSV `id,label[,p_0,…]` about the test split as evidence, in the order of `truth`, which is its `split_truth`.
+
+    id: of the sample, with or without the split's name before its first slash. Labels are names of classes where one of
+    them is no whole number or a class is called by one, else indices. Raises ValueError as `score_files`.
+    """
+    given = read_labels(predictions)
+    names = dataset.info.classes
+    columns = len(names) if given.probabilities is None else given.probabilities.shape[1]
+    if columns != len(names):
+        rule = (
+            f"expected {len(names)} probability columns, one for each class of {dataset.info.name}, but got {columns}"
+        )
+        raise ValueError(f"{given.path}:1: {rule}; write them in the order of the classes")
+    by_name = not all(map(_is_index, given.labels)) or any(map(_is_index, names))
+    return _evidence(given.rows(places_of(dataset, given.ids, "id", given.path)), truth, by_name)
+
+
+def _evidence(given: LabelTable, truth: Arrays, by_name: bool) -> dict[str, NDArray[Any]]:
+    """What rows in the truth's order say."""
+    predicted = _indices(given, tuple(truth["classes"].tolist()), by_name)
+    told = {} if given.probabilities is None else _ranked(given, predicted, truth["labels"])
+    return {"ids": truth["ids"], "top": predicted[:, None], **told}
 
 
 def _is_index(label: str) -> bool:

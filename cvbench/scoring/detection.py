@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cvbench.data.base import Dataset
+from cvbench.data.boxes import Boxes
 from cvbench.metrics import detection
 from cvbench.metrics.alignment import Arrays
 from cvbench.metrics.box_columns import image_numbers
 from cvbench.scoring.coco_json import Entries, read_json
+from cvbench.scoring.same_names import predicted_split
 
 _FORMAT = "https://cocodataset.org/#format-data and #format-results say what the files look like"
 
@@ -65,9 +68,7 @@ def export_files(evidence: Arrays, truth: Arrays, protocol: Mapping[str, Any]) -
         ValueError: `category_ids` are not as many as the classes.
     """
     classes = truth["classes"].tolist()
-    categories = list(protocol.get("category_ids") or range(1, len(classes) + 1))
-    if len(categories) != len(classes):
-        raise ValueError(f"Expected {len(classes)} `category_ids` in the protocol, one a class, but got {categories}")
+    categories = _category_ids(len(classes), protocol)
     numbers = image_numbers(truth["ids"])
     annotations = (
         _image_ids(truth),
@@ -100,10 +101,48 @@ def export_files(evidence: Arrays, truth: Arrays, protocol: Mapping[str, Any]) -
     return {"instances.json": instances, "results.json": results}
 
 
-class _Truth(NamedTuple):
-    """images, categories: id -> place. arrays: as `cvbench.metrics.detection` takes them."""
+def split_truth(dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """The truth of the test split, as a run keeps it."""
+    split = dataset.splits["test"]
+    targets: list[Boxes] = [split.target(index) for index in range(len(split))]
+    boxes = Boxes.joined(targets)
+    return {
+        "ids": np.asarray(split.ids),
+        "counts": np.array([len(target) for target in targets]),
+        "boxes_xywh": boxes.xywh,
+        "labels": boxes.labels,
+        "area": boxes.area,
+        "crowd": boxes.crowd,
+        "difficult": boxes.difficult,
+        "classes": np.asarray(dataset.info.classes),
+    }
 
-    path: Path
+
+def read_evidence(predictions: Path, dataset: Dataset, truth: Arrays) -> dict[str, NDArray[Any]]:
+    """A COCO results file about the test split as evidence, in the order of `truth`, which is its `split_truth`.
+
+    Image and category ids are those that `export_files` writes: `image_numbers` of the sample ids, which are COCO's own
+    where files are called by them; the protocol's `category_ids`, else 1..C. Raises ValueError as `score_files`.
+    """
+    images = {number: place for place, number in enumerate(image_numbers(truth["ids"]).tolist())}
+    numbers = _category_ids(dataset.info.num_classes, dataset.info.protocol)
+    categories = {number: label for label, number in enumerate(numbers)}
+    known = _Truth(predicted_split(dataset), images, categories, dict(truth))
+    return _read_results(predictions, known) | {"ids": truth["ids"]}
+
+
+def _category_ids(num_classes: int, protocol: Mapping[str, Any]) -> list[int]:
+    """COCO's number of each class. Raises ValueError where the protocol has another number of them."""
+    categories = list(protocol.get("category_ids") or range(1, num_classes + 1))
+    if len(categories) != num_classes:
+        raise ValueError(f"Expected {num_classes} `category_ids` in the protocol, one a class, but got {categories}")
+    return categories
+
+
+class _Truth(NamedTuple):
+    """path: how errors call it. images, categories: id -> place. arrays: as `cvbench.metrics.detection` takes them."""
+
+    path: Path | str
     images: dict[int, int]
     categories: dict[int, int]
     arrays: dict[str, NDArray[Any]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,15 @@ class LabelTable(NamedTuple):
     labels: list[str]
     lines: list[int]
     probabilities: NDArray[np.float64] | None
+
+    def rows(self, places: Sequence[int]) -> LabelTable:
+        """Those rows, in that order."""
+        return self._replace(
+            ids=[self.ids[place] for place in places],
+            labels=[self.labels[place] for place in places],
+            lines=[self.lines[place] for place in places],
+            probabilities=None if self.probabilities is None else self.probabilities[places],
+        )
 
 
 def read_labels(path: Path) -> LabelTable:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cvbench.data.base import VOID, Dataset
 from cvbench.data.files import read_mask
 from cvbench.metrics import segmentation
+from cvbench.metrics.alignment import Arrays
 from cvbench.metrics.confusion import ClassCounts, class_counts, confusion_matrix
-from cvbench.scoring.same_names import same_names
+from cvbench.scoring.same_names import places_of, same_names
 
 
 def score_files(
@@ -37,24 +40,46 @@ def score_files(
         if num_classes == 0:
             raise ValueError(f"{truth}: expected labelled pixels, but all of them are {ignore_index} (ignored)")
     ids = np.array(list(truth_files))
-    confusion = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
-    images = []
-    for name, path in truth_files.items():
-        matrix = _image_confusion(path, files[name], num_classes, ignore_index)
-        images.append(class_counts(matrix))
-        confusion += matrix
-    counts = ClassCounts(*map(np.stack, zip(*images, strict=True)))
-    evidence = {"ids": ids, **counts._asdict(), "confusion": confusion}
-    known = {"ids": ids, "pixels": counts.truth, "classes": np.array([str(index) for index in range(num_classes)])}
+    masks = ((path, read_mask(path)) for path in truth_files.values())
+    evidence = _evidence(ids, masks, [files[name] for name in truth_files], num_classes, ignore_index)
+    classes = np.array([str(index) for index in range(num_classes)])
+    known = {"ids": ids, "pixels": evidence["truth"], "classes": classes}
     return {
         "task": "segmentation",
         "samples": len(ids),
         "classes": known["classes"].tolist(),
         "metrics": segmentation.score(evidence, known),
         "per_class": segmentation.per_class(evidence, known),
-        "confusion": confusion.tolist(),
+        "confusion": evidence["confusion"].tolist(),
         "absent": {},
     }
+
+
+def split_truth(dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """The truth of the test split, as a run keeps it; reads every mask."""
+    split, classes = dataset.splits["test"], dataset.info.num_classes
+    pixels = [_labelled(split.target(index), classes) for index in range(len(split))]
+    return {"ids": np.asarray(split.ids), "pixels": np.stack(pixels), "classes": np.asarray(dataset.info.classes)}
+
+
+def read_evidence(predictions: Path, dataset: Dataset, truth: Arrays) -> dict[str, NDArray[Any]]:
+    """A folder of label PNGs about the test split as evidence, in the order of `truth`, which is its `split_truth`.
+
+    A file is called as its sample's id, with or without the split's name before the first slash, and `.png`: as
+    `save_predictions` calls them. Labels are indices of the classes; anything else on a labelled pixel is wrong.
+    Raises ValueError as `score_files`.
+    """
+    files = _label_pngs(predictions)
+    split = dataset.splits["test"]
+    listed = list(files.values())
+    ordered = [listed[place] for place in places_of(dataset, list(files), "image", predictions)]
+    masks = ((str(name), split.target(index)) for index, name in enumerate(split.ids))
+    return _evidence(truth["ids"], masks, ordered, dataset.info.num_classes, VOID)
+
+
+def _labelled(mask: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:
+    """Labelled pixels of each class, int64 (C,)."""
+    return np.bincount(mask[mask != VOID], minlength=num_classes).astype(np.int64, copy=False)
 
 
 def _label_pngs(folder: Path) -> dict[str, Path]:
@@ -78,17 +103,31 @@ def _highest(labels: NDArray[Any], ignore_index: int) -> int:
     return int(labelled.max()) if labelled.size else -1
 
 
-def _image_confusion(truth_path: Path, path: Path, num_classes: int, ignore_index: int) -> NDArray[np.int64]:
-    truth, prediction = read_mask(truth_path), read_mask(path)
-    if truth.shape != prediction.shape:
-        raise ValueError(
-            f"{path}: expected the size of its truth {truth_path}, {_size(truth)}, but got {_size(prediction)}; resize "
-            "predictions with nearest neighbour before saving, and never the truth"
-        )
-    try:
-        return confusion_matrix(truth, prediction, num_classes, ignore_index)
-    except ValueError as error:
-        raise ValueError(f"{truth_path}: {error}") from None
+def _evidence(
+    ids: NDArray[np.str_],
+    masks: Iterable[tuple[Path | str, NDArray[Any]]],
+    files: Sequence[Path],
+    num_classes: int,
+    ignore_index: int,
+) -> dict[str, NDArray[Any]]:
+    """What the files say of images with these masks. masks: of each where it is from, and the labels (H, W)."""
+    confusion = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
+    images = []
+    for (origin, truth), file in zip(masks, files, strict=True):
+        prediction = read_mask(file)
+        if truth.shape != prediction.shape:
+            raise ValueError(
+                f"{file}: expected the size of its truth {origin}, {_size(truth)}, but got {_size(prediction)}; resize "
+                "predictions with nearest neighbour before saving, and never the truth"
+            )
+        try:
+            matrix = confusion_matrix(truth, prediction, num_classes, ignore_index)
+        except ValueError as error:
+            raise ValueError(f"{origin}: {error}") from None
+        images.append(class_counts(matrix))
+        confusion += matrix
+    counts = ClassCounts(*map(np.stack, zip(*images, strict=True)))
+    return {"ids": ids, **counts._asdict(), "confusion": confusion}
 
 
 def _size(labels: NDArray[Any]) -> str:

@@ -71,8 +71,8 @@ class CaptioningTask(Task):
         """Remembers the training captions, to tell which generated ones are new."""
         train = splits.get("train")
         if train is not None:
-            known = {scores.caption_key(tokens(text)) for place in range(len(train)) for text in train.target(place)}
-            self._training = np.array(sorted(known), dtype=np.uint64)
+            captions = (text for place in range(len(train)) for text in train.target(place))
+            self._training = scores.training_keys(captions)
 
     def forward(self, images: Tensor) -> Any:
         """images: float (B, C, H, W) in [0, 1] -> the `Generated` captions, by the model's own search."""

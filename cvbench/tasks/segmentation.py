@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from cvbench.data.base import VOID
+from cvbench.data.base import VOID, short_id
 from cvbench.data.drawing import below, beside, colourise, legend, mask_pair, palette, scaled
 from cvbench.loading.batches import SegmentationBatch
 from cvbench.loading.targets import Masks
@@ -72,8 +72,7 @@ class SegmentationTask(Task):
     def save_predictions(self, batch: SegmentationBatch, predictions: Predictions) -> None:
         """One label PNG a sample at its own size, named as its mask: `cvbench score segmentation` reads the folder."""
         for index, labels in zip(batch.index.tolist(), self.predict(batch.images, batch.sizes), strict=True):
-            name = predictions.ids[index]
-            file = predictions.folder / f"{name.partition('/')[2] or name}.png"  # the id starts with the split's name
+            file = predictions.folder / f"{short_id(predictions.ids[index])}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(labels.to(torch.uint8).cpu().numpy()).save(file)
 
