@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cvbench.board import Leaderboard, frozen, thawed
 from cvbench.evidence import RunEvidence
-from cvbench.index import Index
+from cvbench.gallery import GALLERY, LIST
+from cvbench.index import Index, Stamp, stamp_of
 from cvbench.leaderboard import rank
 from cvbench.record import Record, parse_record
 from cvbench.spec import RunSpec, Suite
 from cvbench.store import Store, revisions
 
 # What a run's part of a board follows from; a file that changes, comes or goes makes the board anew.
-_READ = ("record.json", "evidence.npz", "failure.json", "curves.csv")
+_READ = ("record.json", "evidence.npz", "failure.json", "curves.csv", f"{GALLERY}/{LIST}")
 
 
 def assemble(
@@ -38,18 +38,30 @@ def assemble(
     here = [run for run in planned if (store.folder(run) / "record.json").is_file()]
     known = revisions(here, data_root)
     with Index(store.root) as index:
-        place, key = f"board {suite.name} {published}", _key(suite, planned, store, known, overrides, published)
-        kept = index.computed(place)
-        if kept is not None and kept[0] == {"key": key}:
-            return thawed(kept[1].decode())
+        place = f"board {suite.name} {published}"
+        facts = _Facts(suite, planned, store, known, overrides, published)
+        kept = _kept(index, place, facts.key)
+        if kept is not None:
+            return kept
         records, failed = _gathered(planned, store, index)
         evidence = RunEvidence(store, index, tell)
         found = rank(
             suite, planned, records, evidence,
             failed=failed, revisions=known, overrides=overrides, published=published,
         )  # fmt: skip
-        index.keep(place, {"key": key}, frozen(found).encode())
+        if facts.settled:
+            index.keep(place, {"key": facts.key}, frozen(found).encode())
         return found
+
+
+def _kept(index: Index, place: str, key: str) -> Leaderboard | None:
+    kept = index.computed(place)
+    if kept is None or kept[0] != {"key": key}:
+        return None
+    try:
+        return thawed(kept[1].decode())
+    except ValueError:  # nobody's board but a damaged index
+        return None
 
 
 def _gathered(planned: Sequence[RunSpec], store: Store, index: Index) -> tuple[list[Record], dict[str, str]]:
@@ -69,37 +81,41 @@ def _gathered(planned: Sequence[RunSpec], store: Store, index: Index) -> tuple[l
     return records, failed
 
 
-def _key(
-    suite: Suite,
-    planned: Sequence[RunSpec],
-    store: Store,
-    known: dict[str, str | None],
-    overrides: Sequence[str],
-    published: bool,
-) -> str:
-    """Changes with everything that the board follows from."""
-    whole = hashlib.sha256(json.dumps([_code(), list(overrides), published]).encode())
-    whole.update(suite.model_dump_json().encode())
-    for run in planned:
-        names = [run.run_id, run.benchmark, run.label, run.backbone, run.overrides, known.get(run.run_id)]
-        whole.update(json.dumps([*names, *_stamps(store.folder(run), _READ)]).encode())
-    for path in sorted(store.root.glob("*/truth-*.npz")):
-        whole.update(json.dumps([path.name, *_stamps(path.parent, (path.name,))]).encode())
-    return whole.hexdigest()
+class _Facts:
+    """All that a board follows from. key: another one when any of it changes. settled: see `Stamp`, of all files."""
 
+    def __init__(
+        self,
+        suite: Suite,
+        planned: Sequence[RunSpec],
+        store: Store,
+        known: dict[str, str | None],
+        overrides: Sequence[str],
+        published: bool,
+    ) -> None:
+        self.settled = True
+        whole = hashlib.sha256(json.dumps([_code(), list(overrides), published]).encode())
+        whole.update(suite.model_dump_json().encode())
+        for run in planned:
+            names = [run.run_id, run.benchmark, run.label, run.backbone, run.overrides, known.get(run.run_id)]
+            folder = store.folder(run)
+            whole.update(json.dumps([*names, *(self._stamp(f"{folder}/{name}") for name in _READ)]).encode())
+        for path in sorted(store.root.glob("*/truth-*.npz")):
+            whole.update(json.dumps([path.name, self._stamp(path)]).encode())
+        self.key = whole.hexdigest()
 
-def _stamps(folder: Path, names: Sequence[str]) -> Iterator[tuple[int, int] | None]:
-    """(time of change in ns, size) of each file; None where there is none."""
-    for name in names:
+    def _stamp(self, path: Path | str) -> Stamp | None:
+        """None where there is no file."""
         try:
-            about = os.stat(f"{folder}/{name}")
-            yield about.st_mtime_ns, about.st_size
+            stamp = stamp_of(path)
         except OSError:
-            yield None
+            return None
+        self.settled = self.settled and stamp.settled
+        return stamp
 
 
 def _code() -> list[tuple[str, int, int]]:
     """The files of this package: a changed line may change a board."""
     package = Path(__file__).parent
-    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".j2", ".yaml"))
-    return [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files]
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".yaml"))
+    return [(str(path.relative_to(package)), path.stat().st_mtime_ns, path.stat().st_size) for path in files]

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from cvbench import catalog
-from cvbench.evidence import RunEvidence, modules
+from cvbench.evidence import RunEvidence
 from cvbench.metrics.version import EVALUATOR_VERSION
+from cvbench.proof import modules
 from cvbench.record import Record
 from cvbench.statistics.comparison import Comparison, Direction, McNemar, compare, mcnemar
 from cvbench.statistics.resamples import Scores
-from cvbench.table import canonical, protocol_hash
+from cvbench.table import by_run, canonical, protocol_hash
 
 # What must be equal for two groups of runs to be compared: task, data set with its options, protocol, revision.
 Data = tuple[str, str, str, str]
@@ -57,7 +58,7 @@ def compare_models(
         ValueError: a name that no record has (with the nearest), or that several groups of runs have on one data set
             (with their group_ids); no data set in common; evidence that is missing or contradicts its record.
     """
-    current = [one for one in records if on is None or one.spec.dataset.name == on]
+    current = [one for one in by_run(records).values() if on is None or one.spec.dataset.name == on]
     if on is not None and not current:
         known = sorted({one.spec.dataset.name for one in records})
         raise ValueError(f"--on: no run on a data set {on!r} here{catalog.nearest(on, known)}")
@@ -112,6 +113,7 @@ def _nothing_in_common(a: str, b: str, ours: Mapping[Data, Any], theirs: Mapping
 def _compared(ours: list[Record], theirs: list[Record], evidence: RunEvidence, metric: str | None) -> Compared:
     spec = ours[0].spec
     metric = metric or spec.primary
+    modules(spec.task)  # raises for a task of somebody's own
     primary, declared = catalog.metrics(spec.task)
     if metric not in declared:
         raise ValueError(f"--metric: no {metric!r} in {spec.task}{catalog.nearest(metric, declared)}")
@@ -126,7 +128,14 @@ def _compared(ours: list[Record], theirs: list[Record], evidence: RunEvidence, m
 
 
 def _scores(records: Iterable[Record], evidence: RunEvidence, metric: str) -> Scores:
-    proofs = [evidence.proof(record, metric) for record in records]
+    proofs = []
+    for record in records:
+        try:
+            proofs.append(evidence.proof(record, metric))
+        except ValueError as error:
+            raise ValueError(f"{record.spec.name} ({record.run_id}): {error}") from None
+        if metric not in proofs[-1].metrics:
+            raise ValueError(f"{record.spec.name} ({record.run_id}): nothing in its data defines {metric}")
     values = np.array([proof.metrics[metric] for proof in proofs])
     return Scores(values, np.stack([proof.resampled for proof in proofs]), proofs[0].num_images)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from cvbench.record import write_atomically
 
 GALLERY = "gallery"  # the folder of a run
-_LIST = "gallery.json"
+LIST = "gallery.json"
 EACH = 3  # of each kind
 BUDGET = 400_000  # letters of base64 on a board, so that its files stay far below 1 MB
 
@@ -81,12 +81,12 @@ def _turns(pictures: Sequence[Shown]) -> list[int]:
 
 def write_list(folder: Path, pictures: list[Picture]) -> None:
     """Says what the pictures in the folder show."""
-    write_atomically(folder / _LIST, _Pictures.dump_json(pictures, indent=1).decode() + "\n")
+    write_atomically(folder / LIST, _Pictures.dump_json(pictures, indent=1).decode() + "\n")
 
 
 def read_list(run_folder: Path) -> list[Picture]:
     """The pictures of a run; none where it kept none. Raises ValueError that names a damaged list."""
-    path = run_folder / GALLERY / _LIST
+    path = run_folder / GALLERY / LIST
     try:
         return _Pictures.validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -119,7 +119,10 @@ def _board(
         for member, recipe in zip(members, recipes, strict=True)
     ]
     baseline = next((m for m in members if m.group.spec.label == benchmark.baseline), None)
-    rows = compared(rows, members, baseline, direction_of(metrics[0]))
+    # before they are compared: of equal rows, the one that the board shows first is the best of their group
+    order = sorted(range(len(rows)), key=lambda place: sort_key(rows[place], metrics[0].direction))
+    in_order = [rows[place] for place in order], [members[place] for place in order]
+    rows = compared(*in_order, baseline, direction_of(metrics[0]))
     return Board(
         benchmark=benchmark.name,
         title=benchmark.title or "",
@@ -144,14 +147,15 @@ def _board(
         command=_command(benchmark, overrides),
         baseline=baseline.label if baseline else None,
         jobs=max((record.execution.jobs or 1 for record in records if record.execution), default=None),
-        rows=tuple(sorted(rows, key=lambda row: sort_key(row, metrics[0].direction))),
+        rows=tuple(rows),
     )
 
 
 def compared(
     rows: Sequence[Row], members: Sequence[Member], baseline: Member | None, direction: Direction
 ) -> list[Row]:
-    """The rows with what follows from all of them: ranks, differences to the baseline, fronts."""
+    """The rows, in the order of the board, with what follows from all of them: ranks, differences to the baseline,
+    fronts."""
     ranks = standings({str(place): member.proven for place, member in enumerate(members)}, direction)
     found = []
     for place, (row, member) in enumerate(zip(rows, members, strict=True)):

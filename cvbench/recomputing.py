@@ -13,6 +13,7 @@ from cvbench.board import Board, Leaderboard, Row
 from cvbench.evidence import RunEvidence
 from cvbench.index import Index
 from cvbench.leaderboard import Member, compared, direction_of, suite_scores_of
+from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import Record, read_record
 from cvbench.rows import build_row, curves_of
 from cvbench.standings import prove
@@ -21,20 +22,8 @@ from cvbench.table import Group, PlannedRun
 
 # What of a row follows from its runs.
 _FIELDS = (
-    *(
-        "mean",
-        "sd",
-        "n",
-        "runs",
-        "interval",
-        "unranked",
-        "standing",
-        "versus_baseline",
-        "origin",
-        "scores",
-        "per_class",
-    ),
-    *("costs", "front", "curves", "calibration"),
+    *("mean", "sd", "n", "runs", "interval", "unranked", "standing", "versus_baseline", "origin", "scores"),
+    *("per_class", "costs", "front", "curves", "calibration"),
 )
 
 
@@ -56,7 +45,7 @@ def differences(leaderboard: Leaderboard, store: Store) -> list[str]:
 
 
 def _records(board: Board, found: Mapping[str, Any]) -> tuple[dict[str, Record], list[str]]:
-    """run_id -> record of the board's finished runs, and what of them is not in the store."""
+    """run_id -> record of the board's finished runs, and which of them are not in the store, or cannot be used."""
     records, missing = {}, []
     for row in board.rows:
         for run in row.runs:
@@ -65,7 +54,15 @@ def _records(board: Board, found: Mapping[str, Any]) -> tuple[dict[str, Record],
             if run.run_id not in found:
                 missing.append(f"{_where(board, row)}: run {run.run_id} is not in this store")
                 continue
-            record = read_record(found[run.run_id])
+            try:
+                record = read_record(found[run.run_id])
+            except ValueError as error:
+                missing.append(str(error))
+                continue
+            if record.evaluator_version != EVALUATOR_VERSION:
+                stale = f"scored by evaluator {record.evaluator_version}, this is {EVALUATOR_VERSION}"
+                missing.append(f"{found[run.run_id]}: {stale}; `cvbench rescore`, and make the board again")
+                continue
             if record.run_id != run.run_id or record.spec.run_id != run.run_id:
                 missing.append(f"{found[run.run_id]}: not the record of run {run.run_id}")
                 continue

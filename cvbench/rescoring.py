@@ -14,7 +14,8 @@ def rescored(record: Record, evidence: RunEvidence) -> Record:
     The scores on val, and the checkpoint that they selected, are of the evaluator that trained: its curves say so.
 
     Raises:
-        ValueError: the evidence or truth is not here or is not the record's, or no longer gives the primary metric.
+        ValueError: the evidence or truth is not here or is not the record's, no longer gives the primary metric, or
+            gives a number that is infinite or none.
     """
     found = scored(record.spec.task, *evidence.arrays(record))
     if record.spec.primary not in found.metrics:
@@ -24,13 +25,13 @@ def rescored(record: Record, evidence: RunEvidence) -> Record:
         )
     kept = {key: value for key, value in record.metrics.items() if not key.startswith("test/")}
     ways = {key: way for key, way in record.directions.items() if not key.startswith("test/")}
-    return record.model_copy(
-        update={
-            "metrics": on_test(found.metrics) | kept,
-            "directions": on_test(found.directions) | ways,
-            "per_class": found.per_class,
-            "absent_metrics": found.absent_metrics,
-            "absent_classes": found.absent_classes,
-            "evaluator_version": EVALUATOR_VERSION,
-        }
-    )
+    changed = {
+        "metrics": on_test(found.metrics) | kept,
+        "directions": on_test(found.directions) | ways,
+        "per_class": found.per_class,
+        "absent_metrics": found.absent_metrics,
+        "absent_classes": found.absent_classes,
+        "evaluator_version": EVALUATOR_VERSION,
+    }
+    # not `model_copy`, which checks nothing: JSON has no infinite number, and the record could never be read again
+    return Record.model_validate(dict(record) | changed)

@@ -81,13 +81,15 @@ def with_fronts(rows: Sequence[Row], direction: str) -> list[Row]:
     fronts: dict[str, set[str]] = {}
     for cost in FRONT_COSTS:
         known = {
-            row.label: (sign * row.mean, float(value))
-            for row in rows
+            str(place): (sign * row.mean, float(value))
+            for place, row in enumerate(rows)
             if row.mean is not None and (value := getattr(row.costs, cost, None)) is not None
         }
         fronts[cost] = front(known)
-    on = {row.label: tuple(cost for cost in FRONT_COSTS if row.label in fronts[cost]) for row in rows}
-    return [row.model_copy(update={"front": on[row.label]}) for row in rows]
+    return [
+        row.model_copy(update={"front": tuple(cost for cost in FRONT_COSTS if str(place) in fronts[cost])})
+        for place, row in enumerate(rows)
+    ]
 
 
 def curves_of(group: Group, evidence: RunEvidence | None) -> tuple[Curve, ...]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from cvbench import catalog
 from cvbench.board import METRIC_DECIMALS, CalibrationBin, Difference, Interval, Origin, Standing, SuiteRow, SuiteScore
-from cvbench.evidence import Contradicted, Proof, RunEvidence, Unproven
+from cvbench.evidence import RunEvidence
+from cvbench.proof import Contradicted, Proof, Unproven
 from cvbench.record import Record
 from cvbench.statistics import comparison, ranking
 from cvbench.statistics.comparison import Direction

@@ -132,7 +132,7 @@ def groups(
     """
     failed, revisions = failed or {}, revisions or {}
     wanted = {run.run_id for run in planned}
-    found = _by_run(record for record in records if record.run_id in wanted)
+    found = by_run(record for record in records if record.run_id in wanted)
     facts = _facts(planned, found, revisions)
     members: dict[tuple[str, ...], dict[str, PlannedRun]] = {}
     for run in planned:
@@ -184,7 +184,8 @@ def _flat(group: Group) -> dict[str, Any]:
     return row | {name: group.cost(name) for name in Costs.model_fields}
 
 
-def _by_run(records: Iterable[Record]) -> dict[str, Record]:
+def by_run(records: Iterable[Record]) -> dict[str, Record]:
+    """run_id -> its record, once where it lies in a store twice. Raises ValueError where two of one run differ."""
     found: dict[str, Record] = {}
     for record in records:
         if found.setdefault(record.run_id, record) != record:

@@ -82,11 +82,45 @@ def test_variance_by_hand() -> None:
     # B = 4/3, s²/n = 4, c²/n = 4/3
     found = uncertainty(Scores(np.array([0.0, 4.0]), resampled, 11))
     assert found.variance == pytest.approx(4)
-    assert found.df == pytest.approx(4**2 / ((4 / 3) ** 2 / 10 + 4**2 / 1))
+    # 4² / ((4/3)² / 10 + 4² / 1) = 0.99, but never fewer than two seeds have
+    assert found.df == 1
     # seeds that err alike: nothing is counted twice
     both = uncertainty(Scores(np.array([0.0, 4.0]), np.stack([U, U]), 11))
     assert both.variance == pytest.approx(4 / 3 + 4)
+    assert both.df == pytest.approx((4 / 3 + 4) ** 2 / ((4 / 3) ** 2 / 10 + 4**2 / 1))
     assert found.half_width == pytest.approx(stats.t.ppf(0.975, found.df) * 2)
+
+
+def test_two_equal_rows_differ_by_nothing_for_sure() -> None:
+    """All that varies is counted twice and taken off: no variance is left, and still a number of degrees of freedom."""
+    row = Scores(np.array([0.0, 1.0]), np.stack([U + V, U - V]), 11)
+    found = compare(row, row)
+    assert (found.difference, found.low, found.high, found.p, found.probability_better) == (0, 0, 0, 1, 0.5)
+    assert uncertainty(row, row).df == 1
+
+
+def test_where_all_images_agree_the_interval_is_the_exact_binomials() -> None:
+    for count in (1000, 200, 10, 2):
+        for value in (1.0, 0.0):
+            found = interval(Scores(np.array([value]), np.full((1, 50), value), count), bounds=FRACTION)
+            exact = stats.binomtest(round(count * value), count).proportion_ci(method="exact")
+            assert (found.low, found.high) == pytest.approx((exact.low, exact.high), rel=1e-9)
+    # halves of it on both sides of one half; and where a metric has no bounds, nothing can be said
+    room = 0.025 ** (1 / 100)
+    found = interval(steady(0.5), bounds=FRACTION)
+    assert (found.low, found.high) == pytest.approx((0.5 * room, 1 - 0.5 * room))
+    found = interval(steady(0.5))
+    assert (found.low, found.high) == (0.5, 0.5)
+
+
+def test_a_few_images_that_all_say_the_same_prove_nothing() -> None:
+    """The sign test: two images, p 1/2."""
+    for count in (2, 5, 6, 30):
+        right, wrong = steady(1.0, images=count), steady(0.0, images=count)
+        expected = stats.binomtest(count, count).pvalue
+        assert compare(right, wrong).p == pytest.approx(expected, rel=1e-12)
+        assert [row.rank for row in tie_groups([right, wrong])] == [1, 2 if expected <= 0.05 else 1]
+        assert compare(right, right).p == 1
 
 
 def test_one_seed_is_of_the_images_only() -> None:
@@ -165,7 +199,7 @@ def test_one_seed_each_agrees_with_the_paired_t_test() -> None:
 def test_equal_rows_do_not_differ() -> None:
     row = Scores(np.array([0.5, 0.6]), np.stack([U, V]), 10)
     assert compare(steady(0.5), steady(0.5)).p == 1
-    assert compare(steady(0.5), steady(0.6)).p == 0
+    assert compare(steady(0.5), steady(0.6)).p == pytest.approx(0.5**99)
     assert (compare(row, row).difference, compare(row, row).p) == (0, 1)
     assert probability_better(row, row) == 0.5
 

@@ -45,7 +45,10 @@ def _as_json(one: Compared) -> dict[str, Any]:
     sides = {name: {"mean": row.mean, "sd": row.sd, "n": row.n} for name, row in (("a", one.a), ("b", one.b))}
     facts = {"dataset": one.dataset, "options": one.options, "metric": one.metric, "direction": one.direction}
     single = None if one.mcnemar is None else one.mcnemar._asdict()
-    return facts | sides | one.result._asdict() | {"mcnemar": single}
+    result = {
+        name: None if value != value else value for name, value in one.result._asdict().items()
+    }  # JSON has no NaN
+    return facts | sides | result | {"mcnemar": single}
 
 
 def _show(a: str, b: str, found: list[Compared]) -> None:
@@ -55,14 +58,13 @@ def _show(a: str, b: str, found: list[Compared]) -> None:
         times, digits = (100, 2) if one.unit in ("%", "x100") else (1, 3)
         unit = {"%": " %", "x100": " x100"}.get(one.unit, "")
         result = one.result
-        low, high = sorted((result.low, result.high))
         about = f" ({text.settings(one.options)})" if one.options else ""
         print(f"{one.dataset}{about}: {one.metric}{unit}, {'higher' if one.direction == 'max' else 'lower'} is better")
         width = max(len(a), len(b))
         for name, row in ((a, one.a), (b, one.b)):
             spread = text.spread(row.mean, row.sd, hundredfold=times == 100)
             print(f"  {name:<{width}}  {spread}  ({row.n} {'seed' if row.n == 1 else 'seeds'})")
-        difference, *ends = (f"{value * times:+.{digits}f}" for value in (result.difference, low, high))
+        difference, *ends = (f"{value * times:+.{digits}f}" for value in (result.difference, result.low, result.high))
         print(f"  difference  {difference}, 95 % interval {' to '.join(ends)}, {_p(result.p)}")
         better = f"one new run of {a} beats one of {b} with probability {result.probability_better:.2f}"
         print(f"  {_verdict(a, b, one)}; {better}")

@@ -61,7 +61,9 @@ def _records(paths: tuple[str, ...], store: RunStore) -> list[Record]:
     from cvbench.record import load_records
 
     if not paths:
-        return load_records(store.root)
+        from cvbench.table import by_run
+
+        return list(by_run(load_records(store.root)).values())
     from cvbench.plan import plan
     from cvbench.suite import load_suite
 

@@ -24,6 +24,7 @@ def inconsistencies(leaderboard: Leaderboard) -> list[str]:
                 if not same:
                     found.append(f"{where}: Expected {name} {ours:.6f} of its runs' values, but got {theirs}")
             found += [f"{where}: {text}" for text in _impossible(row, board)]
+        found += [f"{board.benchmark}, {board.dataset}: {text}" for text in _together(board)]
         if list(board.rows) != sorted(board.rows, key=lambda row: sort_key(row, board.primary.direction)):
             found.append(f"{board.benchmark}, {board.dataset}: rows are not in the order of {board.primary.name}")
     return found
@@ -38,6 +39,28 @@ def _impossible(row: Row, board: Board) -> list[str]:
         found.append("Expected no rank without an interval")
     if row.standing is not None and not 1 <= row.standing.best <= row.standing.worst <= len(board.rows):
         found.append(f"Expected ranks in 1..{len(board.rows)}, but got {row.standing.best} … {row.standing.worst}")
+    score = row.scores.get(board.primary.name)
+    if score is None or (score.mean, score.sd) != (row.mean, row.sd):
+        found.append(f"Expected {board.primary.name} to be what the row is ranked by, but got {score}")
+    return found
+
+
+def _together(board: Board) -> list[str]:
+    """What cannot be of the rows of one board: ranks with gaps, a difference that is not that of two means."""
+    found = []
+    ranks = [row.standing.rank for row in board.rows if row.standing is not None]
+    if any(step not in (0, 1) for step in map(int.__sub__, ranks, [0, *ranks])) or ranks[:1] not in ([], [1]):
+        found.append(f"Expected dense ranks from 1 on in the order of the rows, but got {ranks}")
+    baseline = next((row for row in board.rows if row.label == board.baseline), None)
+    for row in board.rows:
+        apart = row.versus_baseline
+        if apart is None:
+            continue
+        if baseline is None or baseline.mean is None or row.mean is None:
+            found.append(f"{row.label}: Expected no difference to a baseline that is not there")
+        elif not (apart.low <= apart.value <= apart.high and _close(row.mean - baseline.mean, apart.value)):
+            expected = f"{row.mean - baseline.mean:.6f}"
+            found.append(f"{row.label}: Expected the difference {expected} in its interval, but got {apart.value}")
     return found
 
 

@@ -53,17 +53,21 @@ def compare(a: Scores, b: Scores, direction: Direction = "max") -> Comparison:
     """
     found = uncertainty(a, b)
     difference, half = a.mean - b.mean, found.half_width
-    p = float(p_value(np.asarray(difference), np.asarray(found.variance), np.asarray(found.df)))
+    p = float(p_value(np.asarray(difference), np.asarray(found.variance), np.asarray(found.df), a.num_images))
     ends = difference - half, difference + half
     method = IMAGES_ONLY if found.image_only else IMAGES_AND_SEEDS
     return Comparison(difference, *ends, p, probability_better(a, b, direction), found.image_only, method)
 
 
-def p_value(difference: Floats, variance: Floats, df: Floats) -> Floats:
-    """Two-sided, by Student's t, of many differences at once. Without variance: 1 for no difference, else 0."""
+def p_value(difference: Floats, variance: Floats, df: Floats, num_images: int) -> Floats:
+    """Two-sided, by Student's t, of many differences at once.
+
+    Without variance: 1 for no difference; else that of the sign test for as many images that all say the same, which
+    of two or five images is no proof.
+    """
     t = np.zeros(np.shape(difference))
     np.divide(np.abs(difference), np.sqrt(variance), out=t, where=variance > 0)
-    return np.where(variance > 0, 2 * special.stdtr(df, -t), np.where(difference == 0, 1.0, 0.0))
+    return np.where(variance > 0, 2 * special.stdtr(df, -t), np.where(difference == 0, 1.0, 2.0 ** (1 - num_images)))
 
 
 def probability_better(a: Scores, b: Scores, direction: Direction = "max") -> float:

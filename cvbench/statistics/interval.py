@@ -64,6 +64,10 @@ def interval(
     out too high on few images, and higher still on resamples of them; the end on that side lies further out by what
     the resamples show of it, divided by root 2 - 1. The other end stays.
 
+    Where all images agree (all right, all wrong), resamples vary by nothing and say nothing of images that were not
+    seen. Inside finite bounds their share is then taken from the exact binomial (Clopper & Pearson, "The use of
+    confidence or fiducial limits illustrated in the case of the binomial", Biometrika 1934): 200 of 200 is 0.98 to 1.
+
     bounds: the metric's range, `FRACTION` for shares. images_per_class: int (C,), of metrics that are means over
     classes: images in which each class counts; classes in none are left out of the metric and not counted here.
     """
@@ -71,6 +75,10 @@ def interval(
     half = found.half_width
     bias = float(defined(scores.resampled_mean).mean() - scores.mean) / _BIAS_SHOWN
     low, high = scores.mean - half - max(0.0, bias), scores.mean + half + max(0.0, -bias)
+    if np.ptp(defined(scores.resampled_mean)) == 0 and all(map(math.isfinite, bounds)):
+        unseen = 1 - ((1 - LEVEL) / 2) ** (1 / scores.num_images)
+        low = min(low, scores.mean - unseen * (scores.mean - bounds[0]))
+        high = max(high, scores.mean + unseen * (bounds[1] - scores.mean))
     seen = np.zeros(0) if images_per_class is None else images_per_class[images_per_class > 0]
     return Interval(
         mean=scores.mean,
@@ -150,4 +158,7 @@ def combined(images: Floats, seeds: Sequence[Seeds], num_images: int) -> tuple[F
     squares = images**2 / (num_images - 1) + sum(one.part**2 / one.df for one in seeds)
     df = np.full(np.shape(squares), float(num_images - 1))
     np.divide(variance**2, squares, out=df, where=squares > 0)
-    return variance, df
+    fewest = np.full(np.shape(squares), float(num_images - 1))
+    for one in seeds:
+        fewest = np.minimum(fewest, np.where(one.part > 0, one.df, np.inf))
+    return variance, np.maximum(df, fewest)  # what is taken off twice would else leave fewer than either part has

@@ -6,7 +6,8 @@ METHODS = {
     # interval.interval
     "interval": "95 % interval: variance of the images by the bootstrap, the metric computed anew on each of 1,000 "
     "resamples (Efron & Tibshirani 1993), plus s²/n over seeds, less what is in both; Student's t with Satterthwaite's "
-    "(1946) degrees of freedom; the end on the side of a bias further out",
+    "(1946) degrees of freedom; the end on the side of a bias further out; where all images agree, that of the exact "
+    "binomial (Clopper & Pearson 1934)",
     # comparison.compare
     "difference": "paired over the same images, same variance, Student's t (Bouthillier et al. 2021)",
     # comparison.probability_better

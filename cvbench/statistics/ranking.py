@@ -81,7 +81,7 @@ def _p_values(rows: Sequence[Scores]) -> Floats:
     seeds = Seeds._make(np.array(column) for column in zip(*map(seeds_of, rows), strict=True))
     means = np.array([row.mean for row in rows])
     variance, df = combined(images, [Seeds._make(part[:, None] for part in seeds), seeds], rows[0].num_images)
-    return p_value(means[:, None] - means, variance, df)
+    return p_value(means[:, None] - means, variance, df, rows[0].num_images)
 
 
 def _rank_interval(row: int, ahead: Floats, p: Floats, alpha: float) -> tuple[int, int]:

@@ -44,7 +44,8 @@ def suite_scores(
     """
     labels = list(dict.fromkeys(label for rows in datasets.values() for label in rows))
     scores: dict[str, SuiteScore | None] = dict.fromkeys(labels)
-    complete = [label for label in labels if all(rows.get(label) is not None for rows in datasets.values())]
+    # sorted: what is drawn for a row must not depend on the order in which rows are given
+    complete = [label for label in sorted(labels) if all(rows.get(label) is not None for rows in datasets.values())]
     found = []
     for place, rows in enumerate(datasets.values()):
         compared = {label: row for label in complete if (row := rows[label]) is not None}
