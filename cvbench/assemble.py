@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from cvbench.board import Leaderboard, frozen, thawed
 from cvbench.evidence import RunEvidence
 from cvbench.gallery import GALLERY, LIST
 from cvbench.index import Index, Stamp, stamp_of
-from cvbench.leaderboard import rank
-from cvbench.record import Record, parse_record
+from cvbench.leaderboard import Submitted, rank
+from cvbench.record import DatasetFacts, Record, parse_record
 from cvbench.spec import RunSpec, Suite
-from cvbench.store import Store, revisions
+from cvbench.store import Store, revisions, slug
+from cvbench.submissions import folders_beside, submitted
 
 # What a run's part of a board follows from; a file that changes, comes or goes makes the board anew.
 _READ = ("record.json", "evidence.npz", "failure.json", "curves.csv", f"{GALLERY}/{LIST}")
@@ -44,14 +45,30 @@ def assemble(
         if kept is not None:
             return kept
         records, failed = _gathered(planned, store, index)
-        evidence = RunEvidence(store, index, tell)
         found = rank(
-            suite, planned, records, evidence,
-            failed=failed, revisions=known, overrides=overrides, published=published,
-        )  # fmt: skip
+            suite,
+            planned,
+            records,
+            RunEvidence(store, index, tell),
+            failed=failed,
+            revisions=known,
+            overrides=overrides,
+            submitted=_submitted(store, index, {run.run_id for run in planned}),
+            published=published,
+        )
         if facts.settled:
             index.keep(place, {"key": facts.key}, frozen(found).encode())
         return found
+
+
+def _submitted(store: Store, index: Index, runs: Collection[str]) -> Submitted:
+    """What others have handed in, as the store has it."""
+
+    def of(spec: RunSpec, facts: DatasetFacts) -> list[Record]:
+        board = (spec.task, spec.dataset, facts.protocol, facts.revision)
+        return submitted(store.root, *board, runs=runs, read=lambda path: parse_record(index.content(path), path))
+
+    return of
 
 
 def _kept(index: Index, place: str, key: str) -> Leaderboard | None:
@@ -100,6 +117,10 @@ class _Facts:
             names = [run.run_id, run.benchmark, run.label, run.backbone, run.overrides, known.get(run.run_id)]
             folder = store.folder(run)
             whole.update(json.dumps([*names, *(self._stamp(f"{folder}/{name}") for name in _READ)]).encode())
+        runs = {run.run_id for run in planned}
+        for dataset in sorted({slug(run.dataset.name) for run in planned}):
+            for folder in folders_beside(store.root / dataset, runs):  # submissions may be among them
+                whole.update(json.dumps([str(folder), *(self._stamp(folder / name) for name in _READ)]).encode())
         for path in sorted(store.root.glob("*/truth-*.npz")):
             whole.update(json.dumps([path.name, self._stamp(path)]).encode())
         self.key = whole.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -13,13 +13,16 @@ from cvbench.board import Leaderboard as Leaderboard
 from cvbench.evidence import RunEvidence
 from cvbench.gallery import within
 from cvbench.metrics.version import EVALUATOR_VERSION
-from cvbench.record import Record
+from cvbench.record import DatasetFacts, Record
 from cvbench.rows import build_row, curves_of, environment, labels_of, pictures_of, short, with_fronts
-from cvbench.spec import Benchmark, RunSpec, Suite
+from cvbench.spec import SUBMITTED, Benchmark, RunSpec, Suite
 from cvbench.standings import Proven, difference, prove, standings, suite_score
 from cvbench.statistics.comparison import Direction
 from cvbench.statistics.methods import METHODS
-from cvbench.table import Group, canonical, dataset_key, groups, protocol_hash
+from cvbench.table import Group, canonical, dataset_key, groups, made_elsewhere, protocol_hash
+
+# What others have handed in for the task and data set of a run, under the protocol and revision of these facts.
+Submitted = Callable[[RunSpec, DatasetFacts], Sequence[Record]]
 
 
 class Member(NamedTuple):
@@ -40,17 +43,22 @@ def rank(
     failed: Mapping[str, str] | None = None,
     revisions: Mapping[str, str | None] | None = None,
     overrides: Sequence[str] = (),
+    submitted: Submitted | None = None,
     published: bool = True,
 ) -> Leaderboard:
     """Orders each board's rows, best mean first, rows without a finished run last, and rounds for good.
 
     evidence: what the runs left; without it no row has an interval, hence none a rank. failed, revisions: see
     `table.groups`, also for the errors. overrides: the command line's `dotted.key=value`, for the command that
-    reproduces a board. published: pictures only of data that may be shown to anybody.
+    reproduces a board. submitted: what others have handed in for a data set, as further rows. published: pictures only
+    of data that may be shown to anybody.
     """
     tables: dict[tuple[str, str], list[tuple[Group, Proven]]] = {}
     for group in groups(planned, records, failed, revisions):
         tables.setdefault((group.spec.benchmark, dataset_key(group.spec)), []).append(prove(group, evidence))
+    if submitted is not None:
+        for table in tables.values():
+            table += [prove(group, evidence) for group in _handed_in(table[0][0], submitted)]
     found = [group for table in tables.values() for group, _ in table]
     pictures = iter(within([pictures_of(group, evidence) if _shown(group, published) else [] for group in found]))
     environments, used = _environments(found)
@@ -73,6 +81,12 @@ def rank(
     )
 
 
+def _handed_in(first: Group, submitted: Submitted) -> list[Group]:
+    if first.facts is None:  # no run here tells which protocol and data it would have to be of
+        return []
+    return made_elsewhere(submitted(first.spec, first.facts), first.spec, first.facts)
+
+
 def _shown(group: Group, published: bool) -> bool:
     return not published or (group.facts is not None and group.facts.redistributable)
 
@@ -82,7 +96,7 @@ def _environments(found: Sequence[Group]) -> tuple[tuple[dict[str, Any], ...], d
     places: dict[str, int] = {}
     used: dict[str, int] = {}
     distinct: list[dict[str, Any]] = []
-    for record in (record for group in found for record in group.records):
+    for record in (record for group in found for record in group.records if not record.submission):
         about = environment(record)
         place = places.setdefault(canonical(about), len(places))
         used[record.run_id] = place
@@ -102,15 +116,16 @@ def _board(
     spec, facts = of[0].spec, of[0].facts
     records = [record for group in of for record in group.records]
     metrics = _metrics(of)
-    recipes = [group.spec.recipe.model_dump(mode="json", exclude_none=True) for group in of]
-    usual = _usual(recipes)
+    # nobody here knows the recipe of what was made elsewhere
+    recipes = [None if _elsewhere(g) else g.spec.recipe.model_dump(mode="json", exclude_none=True) for g in of]
+    usual = _usual([recipe for recipe in recipes if recipe is not None])
     absent = {name for record in records for name in record.absent_classes}
     rows = [
         build_row(
             member.group,
             member.label,
             metrics,
-            recipe=_differences(recipe, usual),
+            recipe=_differences(recipe, usual) if recipe is not None else {},
             environments=environments,
             proven=member.proven,
             curves=curves_of(member.group, evidence),
@@ -217,6 +232,10 @@ def _metrics(groups_of: Sequence[Group]) -> tuple[Metric, ...]:
             )
         )
     return tuple(found)
+
+
+def _elsewhere(group: Group) -> bool:
+    return group.spec.mode == SUBMITTED
 
 
 def _usual(recipes: list[dict[str, Any]]) -> dict[str, Any]:

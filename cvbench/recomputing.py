@@ -73,7 +73,8 @@ def _records(board: Board, found: Mapping[str, Any]) -> tuple[dict[str, Record],
 def _member(row: Row, board: Board, records: Mapping[str, Record], evidence: RunEvidence) -> Member:
     """The row's runs as a group; those that were not finished are as the board says."""
     known = next(records[run.run_id] for run in row.runs if run.run_id in records)
-    spec = known.spec.model_copy(update={"benchmark": board.benchmark, "backbone": row.backbone})
+    named = {"benchmark": board.benchmark, "backbone": row.backbone, "primary": board.primary.name}
+    spec = known.spec.model_copy(update=named)
     runs = [
         PlannedRun(spec.model_copy(update={"seed": run.seed}), run.state, records.get(run.run_id), run.reason)
         for run in row.runs

@@ -12,7 +12,7 @@ from cvbench.board import FRONT_COSTS, METRIC_DECIMALS, Curve, Metric, Picture, 
 from cvbench.evidence import RunEvidence
 from cvbench.pareto import front
 from cvbench.record import Costs, Record
-from cvbench.spec import RunSpec, Weights
+from cvbench.spec import SUBMITTED, RunSpec, Weights
 from cvbench.standings import Proven, calibration_of
 from cvbench.table import Group, Spread, spread
 
@@ -36,16 +36,18 @@ def build_row(
     """
     spec, records = group.spec, group.records
     scores = {metric.name: _score(group.metric(metric.name)) for metric in metrics}
-    used = {environments[record.run_id] for record in records}
+    used = {environments[record.run_id] for record in records if not record.submission}
+    submission = next((record.submission for record in records if record.submission), None)
     return Row(
         label=label,
         model=spec.model.name,
-        options=spec.model.options,
+        options=spec.model.options if spec.mode != SUBMITTED else {},
         weights=_weights(spec.model.weights),
         backbone_weights=_weights(spec.model.backbone_weights),
         backbone=spec.backbone,
-        group_id=spec.group_id,
+        group_id=records[0].group_id if records else spec.group_id,
         origin=proven.origin,
+        url=submission.url if submission else "",
         unranked=short(proven.why),
         mean=scores[spec.primary].mean,
         sd=scores[spec.primary].sd,
@@ -56,7 +58,7 @@ def build_row(
         runs=tuple(
             Run(
                 seed=run.spec.seed,
-                run_id=run.spec.run_id,
+                run_id=run.record.run_id if run.record else run.spec.run_id,
                 state=run.state,
                 value=rounded(run.record.metrics[f"test/{spec.primary}"]) if run.record else None,
                 reason=short(run.reason),

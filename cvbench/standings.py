@@ -14,7 +14,6 @@ from cvbench import catalog
 from cvbench.board import METRIC_DECIMALS, CalibrationBin, Difference, Interval, Origin, Standing, SuiteRow, SuiteScore
 from cvbench.evidence import RunEvidence
 from cvbench.proof import Contradicted, Proof, Unproven
-from cvbench.record import Record
 from cvbench.statistics import comparison, ranking
 from cvbench.statistics.comparison import Direction
 from cvbench.statistics.interval import ANY, FRACTION, interval
@@ -62,8 +61,7 @@ def prove(group: Group, evidence: RunEvidence | None) -> tuple[Group, Proven]:
 
 
 def _proven(group: Group, proofs: Sequence[Proof]) -> Proven:
-    submitted = any(_is_submitted(record) for record in group.records)
-    origin: Origin = "re-scored" if submitted else "reproduced"
+    origin: Origin = "re-scored" if any(record.submission for record in group.records) else "reproduced"
     values = [record.metrics[f"test/{group.spec.primary}"] for record in group.records]
     first = proofs[0]
     try:
@@ -89,10 +87,6 @@ def _interval(scores: Scores, images_per_class: NDArray[np.int64], bounds: tuple
     unit = 10.0**METRIC_DECIMALS
     low, high = math.floor(found.low * unit) / unit + 0.0, math.ceil(found.high * unit) / unit + 0.0
     return Interval(low=low, high=high, image_only=found.image_only, few_positives=found.few_positives)
-
-
-def _is_submitted(record: Record) -> bool:
-    return getattr(record, "submission", None) is not None
 
 
 def standings(rows: Mapping[str, Proven], direction: Direction) -> dict[str, Standing]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cvbench.data.base import Dataset
     from cvbench.scored import Scored
 
-EVIDENCE = "evidence.npz"
+EVIDENCE, RECORD = "evidence.npz", "record.json"
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,25 @@ def submit(offer: Offer, task: str, dataset: str, options: Mapping[str, Any], da
     return record
 
 
-def submitted(root: Path, task: str, ref: DatasetRef, protocol: Mapping[str, Any], revision: str) -> list[Record]:
+def submitted(
+    root: Path,
+    task: str,
+    ref: DatasetRef,
+    protocol: Mapping[str, Any],
+    revision: str,
+    *,
+    runs: Collection[str] = (),
+    read: Callable[[Path], Record] = read_record,
+) -> list[Record]:
     """The submissions below `root` that belong on the board of this task, data set, protocol and data revision.
 
     root: a store, or a repository's `submissions/<dataset>/<name>/record.json`. Of a run_id that is there twice, the
     latest; sorted by name and run_id. Those of another evaluator version are among them: `EVALUATOR_VERSION` tells them
-    from what can be compared. Raises ValueError for a submission that cannot be read.
+    from what can be compared. runs: run_ids that are known to be none, and are not read. Raises ValueError for a
+    submission that cannot be read.
     """
     found: dict[str, Record] = {}
-    for record in _submissions(root / slug(ref.name)):
+    for record in _submissions(root / slug(ref.name), runs, read):
         on_board = (record.spec.task, record.spec.dataset, record.dataset.protocol, record.dataset.revision)
         if on_board != (task, ref, dict(protocol), revision):
             continue
@@ -107,10 +117,18 @@ def submitted(root: Path, task: str, ref: DatasetRef, protocol: Mapping[str, Any
     return sorted(found.values(), key=lambda record: (record.spec.model.name, record.run_id))
 
 
-def _submissions(folder: Path) -> Iterator[Record]:
-    for path in sorted([*folder.glob("*/record.json"), *folder.glob("*/*/record.json")]):
+def folders_beside(dataset: Path, runs: Collection[str] = ()) -> list[Path]:
+    """Folders of a store's data set that hold a record, other than those of these runs; by their paths, sorted."""
+    models = [path for path in dataset.glob("*") if path.is_dir()]
+    inner = (path for model in models for path in model.glob("*") if path.name not in runs)
+    return sorted(path for path in [*models, *inner] if (path / RECORD).is_file())
+
+
+def _submissions(dataset: Path, runs: Collection[str], read: Callable[[Path], Record]) -> Iterator[Record]:
+    for folder in folders_beside(dataset, runs):
+        path = folder / RECORD
         try:
-            record = read_record(path)
+            record = read(path)
         except ValueError:
             # A run whose record is damaged is told by its state, and is nothing to a board of submissions.
             if b'"submitted"' in path.read_bytes():

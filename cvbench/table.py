@@ -143,6 +143,19 @@ def groups(
     return [Group(tuple(runs.values()), facts.get(key[1])) for key, runs in members.items()]
 
 
+def made_elsewhere(records: Iterable[Record], like: RunSpec, facts: DatasetFacts) -> list[Group]:
+    """A group for each submission, for the board of runs that are `like` this one on the data of these facts."""
+    found = []
+    for record in records:
+        state, reason = _comparable(record, facts)
+        if state == "done" and f"test/{like.primary}" not in record.metrics:
+            state, reason = "failed", f"what was submitted does not give {like.primary}"
+        named = {"primary": like.primary, "benchmark": like.benchmark, "suite": like.suite}
+        run = PlannedRun(record.spec.model_copy(update=named), state, record if state == "done" else None, reason)
+        found.append(Group((run,), facts))
+    return found
+
+
 def metrics_table(
     planned: Sequence[RunSpec],
     records: Iterable[Record],
