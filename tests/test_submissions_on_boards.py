@@ -35,6 +35,7 @@ def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "runs")
     for run, count in zip(PLAN, (45, 43, 20, 21), strict=True):
         keep(store, run, share(50, count))
+    settle(store.root)
     return store
 
 
@@ -52,7 +53,7 @@ def hand_in(store: Store, right: np.ndarray, name: str = NAME, **changes: Any) -
     }
     record = keep(store, spec, right, **fields | changes)
     (store.folder(spec) / "curves.csv").unlink()
-    settle(store.root)
+    settle(store.folder(spec))
     return record
 
 
@@ -86,7 +87,6 @@ def test_the_board_follows_from_the_store_and_renders(store: Store, tmp_path: Pa
 
 
 def test_one_that_comes_later_changes_a_board_that_was_kept(store: Store) -> None:
-    settle(store.root)
     assert [len(board(store).rows) for _ in range(2)] == [2, 2]
     hand_in(store, share(50, 32))
     assert len(board(store).rows) == 3
