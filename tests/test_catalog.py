@@ -215,3 +215,14 @@ def test_a_plug_in_is_imported_only_when_it_is_built(tmp_path: Path, monkeypatch
         find("datasets", "gone_package.file:build").build()
     with pytest.raises(ModuleNotFoundError, match="no_such_package_anywhere"):  # its own affair
         find("models", "my_needy_file:build").build()
+
+
+def test_official_sizes_are_those_of_the_whole_data_set() -> None:
+    """As their papers have them; of each year; nothing of roles that follow from an option, or of other data."""
+    assert catalog.official_sizes("camvid", {"classes": 11}) == {"train": 367, "val": 101, "test": 233}
+    assert catalog.official_sizes("mnist", {}) == {"test": 10_000}
+    assert catalog.official_sizes("voc", {"year": 2007}) == {"test": 4952}
+    assert catalog.official_sizes("voc", {"year": 2012, "more": 1}) == {"test": 5823}
+    assert catalog.official_sizes("voc", {"year": 1999}) == {}
+    for unknown in ("digits", "no_such_data", "mine.data:build", "../mnist"):
+        assert catalog.official_sizes(unknown, {}) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from cvbench.metrics import detection
 from cvbench.metrics.resampling import classification as of_labels
@@ -79,6 +80,17 @@ def test_masks() -> None:
         values = of_masks.resampled(evidence, {"ids": ids, "pixels": evidence["truth"]}, "miou", weights)
         found.append(interval(Scores(values[:1], values[None, 1:], size), bounds=FRACTION))
     assert 0.92 <= held(true, found) <= 0.98
+
+
+@pytest.mark.parametrize("share", [0.97, 0.99, 0.995, 0.999, 1.0])
+def test_models_that_are_nearly_always_right(share: float) -> None:
+    """200 images, of which most often none or one is wrong; each number of them with its binomial probability."""
+    weights, chance = draws(200, 500), 0.0
+    for wrong in range(25):
+        right = np.arange(200) >= wrong
+        found = interval(Scores(np.array([right.mean()]), (weights @ right / 200)[None], 200), bounds=FRACTION)
+        chance += stats.binom.pmf(wrong, 200, 1 - share) * (found.low <= share <= found.high)
+    assert chance >= 0.92
 
 
 @pytest.mark.parametrize("name", ["top1", "macro_top1", "nll", "ece"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-from cvbench.board import freeze, frozen, read_board
+from cvbench.board import Interval, Score, Standing, freeze, frozen, read_board
 from cvbench.leaderboard import rank
 from cvbench.page.consistency import inconsistencies
 from cvbench.record import Costs, Execution
@@ -178,3 +179,81 @@ def test_the_words_of_a_definition_do_not_decide_what_is_percent(monkeypatch):
     runs = plan(seeds=(0,))
     board = rank(suite(), runs, [record(runs[0], 0.9, others={"bits": 0.7})]).boards[0]
     assert [(metric.name, metric.unit) for metric in board.metrics] == [("top1", "%"), ("bits", "")]
+
+
+def made_up(**changes):
+    """A board with ranks, intervals and differences, and what is wrong with it after a change."""
+    from tests import boards
+
+    rows = [boards.row("unet", 0.8, 1, versus_baseline=boards.AHEAD.model_copy(update={"value": 0.1})),
+            boards.row("fcn", 0.7, 2, versus_baseline=None)]  # fmt: skip
+    place, update = changes.get("row", (0, {}))
+    rows[place] = rows[place].model_copy(update=update)
+    whole = boards.board(tuple(rows), baseline=changes.get("baseline", "fcn"))
+    return inconsistencies(boards.leaderboard((whole,), suite_scores=()))
+
+
+def test_ranks_intervals_and_differences_that_cannot_be():
+    from tests import boards
+
+    assert made_up() == []
+    assert "around 0.8" in made_up(row=(0, {"interval": Interval(low=0.81, high=0.9)}))[0]
+    assert "no rank without an interval" in made_up(row=(0, {"interval": None}))[0]
+    third = Standing(rank=3, best=1, worst=2, p=1)
+    assert "dense ranks from 1 on in the order of the rows, but got [1, 3]" in made_up(row=(1, {"standing": third}))[0]
+    assert (
+        "but got [2, 2]" in made_up(row=(0, {"standing": boards.BEHIND.model_copy(update={"best": 1, "worst": 2})}))[0]
+    )
+    assert "ranks in 1..2" in made_up(row=(1, {"standing": Standing(rank=2, best=2, worst=3, p=1)}))[0]
+    apart = boards.AHEAD.model_copy(update={"value": 0.12})
+    assert "unet: Expected the difference 0.100000" in made_up(row=(0, {"versus_baseline": apart}))[0]
+    apart = boards.AHEAD.model_copy(update={"low": 0.11})
+    assert "unet: Expected the difference 0.100000 in its interval" in made_up(row=(0, {"versus_baseline": apart}))[0]
+    assert "no difference to a baseline that is not there" in made_up(baseline=None)[0]
+    other = {"top1": Score(mean=0.9, sd=0.01)}
+    assert "Expected top1 to be what the row is ranked by" in made_up(row=(0, {"scores": other}))[0]
+
+
+def test_fronts_by_hand_whichever_way_is_better():
+    from cvbench.rows import with_fronts
+    from tests import boards
+
+    def of(place, mean, **costs):
+        return boards.row(str(place), mean, costs=Costs(parameters=10, **costs))
+
+    rows = [of(0, 0.8, macs=9), of(1, 0.7, macs=10), of(2, 0.6, macs=3), of(3, 0.8, macs=9), of(4, 0.9)]
+    rows.append(boards.row("none", None, 4))
+    assert [row.front for row in with_fronts(rows, "max")] == [
+        ("macs",), (), ("macs",), ("macs",), ("parameters",), ()]  # fmt: skip
+    assert [row.front for row in with_fronts(rows, "min")] == [
+        (), (), ("macs", "parameters"), (), (), ()]  # fmt: skip
+
+
+def test_across_tasks_rows_with_a_common_backbone_are_scored_together():
+    """By hand: two boards, unit of each 0.1 times root 4/3; two models of one backbone on a board say nothing."""
+    from cvbench.leaderboard import Member, suite_scores_of
+    from cvbench.standings import Proven
+    from cvbench.statistics.resamples import Scores
+    from cvbench.table import Group, PlannedRun
+    from tests import boards
+
+    patterns = np.array([1.0, 1, -1, -1]), np.array([1.0, -1, 1, -1])
+
+    def member(name, backbone, mean, pattern):
+        scores = Scores(np.array([mean]), mean + 0.1 * patterns[pattern][None], 50)
+        group = Group((PlannedRun(spec(name, backbone=backbone), "missing", None),), None)
+        return Member(group, Proven("reproduced", scores), name, ())
+
+    of = [boards.board((), task=task) for task in ("classification", "detection")]
+    members = [
+        [member("a", "vgg", 0.9, 0), member("b", "resnet", 0.7, 1), member("c", "", 0.99, 1)],
+        [member("d", "vgg", 0.4, 0), member("e", "resnet", 0.5, 1), member("f", "twice", 0.9, 0),
+         member("g", "twice", 0.9, 1)],
+    ]  # fmt: skip
+    (score,) = suite_scores_of(of, members)
+    unit = 0.1 * (4 / 3) ** 0.5
+    assert (score.task, score.boards) == ("", 2)
+    expected = {"vgg": 1 + 0.1 / unit / 2, "resnet": 1 + 0.2 / unit / 2}
+    assert {row.name: row.score for row in score.rows} == pytest.approx(expected, abs=6e-4)
+    # of one task they are scored by label, and no label is on both
+    assert suite_scores_of([of[0], of[0]], members) == ()

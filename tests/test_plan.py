@@ -118,6 +118,12 @@ def test_weights_of_a_backbone_count_by_content_beside_those_of_the_whole(tmp_pa
     assert len({whole.run_id, backbone.run_id, none.run_id}) == 3
 
 
+def test_a_common_backbone_is_a_name_and_no_science(tmp_path: Path) -> None:
+    named, plain = runs(tmp_path, models=[{"name": "unet", "label": "a", "backbone": "resnet18"}, "unet"])
+    assert (named.backbone, plain.backbone) == ("resnet18", "")
+    assert (named.run_id, named.group_id) == (plain.run_id, plain.group_id)
+
+
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Python package `made_up_weights` that must not be imported, with a file in it and one beside it."""

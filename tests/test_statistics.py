@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from cvbench.statistics.comparison import compare, mcnemar, probability_better
@@ -242,6 +244,16 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == pytest.approx([1, 1])
     assert holm([]).shape == (0,)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.004, 0.01, 0.0125, 0.02, 0.025, 0.05, 0.3, 1.0]), max_size=6))
+def test_holm_rejects_what_his_procedure_rejects(p: list[float]) -> None:
+    """From the smallest on, against 0.05 / those left, until one is not rejected; equal p are equal."""
+    left, rejected = sorted(p), []
+    while left and left[0] * len(left) <= 0.05:
+        rejected.append(left.pop(0))
+    assert sorted(value for value, adjusted in zip(p, holm(p), strict=True) if adjusted <= 0.05) == rejected
 
 
 def test_ties_are_with_the_groups_best_not_with_the_neighbour() -> None:

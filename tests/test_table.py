@@ -11,7 +11,7 @@ import pytest
 
 from cvbench.record import Costs
 from cvbench.spec import DatasetRef
-from cvbench.table import groups, metrics_table, protocol_hash
+from cvbench.table import by_run, groups, metrics_table, protocol_hash
 from tests.records import facts, plan, record, spec
 
 
@@ -192,3 +192,11 @@ def test_tables_and_boards_never_import_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_a_record_that_is_there_twice_counts_once():
+    run = plan(seeds=(0,))[0]
+    assert by_run([record(run, 0.9), record(run, 0.9)]) == {run.run_id: record(run, 0.9)}
+    assert by_run([]) == {}
+    with pytest.raises(ValueError, match=f"Expected one record of run {run.run_id}"):
+        by_run([record(run, 0.9), record(run, 0.8)])

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax, softmax
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from cvbench.metrics.calibration import expected_calibration_error, negative_log_likelihood
+from cvbench.metrics import classification
+from cvbench.metrics.calibration import expected_calibration_error, negative_log_likelihood, reliability
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 2.0, 30.0])  # 30: many confidences are exactly 1 in float32
@@ -70,3 +72,45 @@ def test_no_samples() -> None:
     for call in (lambda: negative_log_likelihood(np.array([])), lambda: expected_calibration_error([], [])):  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="at least one sample"):
             call()
+
+
+def test_a_reliability_diagram_equals_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.2, 1, 500)
+    correct = rng.random(500) < confidence**2
+    found = reliability(confidence, correct, bins=10)
+    assert [len(column) for column in found] == [11] * 3
+    filled = found.samples > 0
+    expected_correct, expected_confidence = calibration_curve(correct, confidence, n_bins=10, strategy="uniform")
+    assert found.correct[filled] / found.samples[filled] == pytest.approx(expected_correct)
+    assert found.confidence[filled] / found.samples[filled] == pytest.approx(expected_confidence)
+    assert (found.samples.sum(), found.correct.sum()) == (500, correct.sum())
+
+
+def test_sure_samples_have_a_bin_of_their_own_and_runs_are_pooled_by_adding() -> None:
+    one = reliability(np.array([0.95, 1.0]), np.array([True, False]))
+    other = reliability(np.array([1.0, 0.1]), np.array([True, True]))
+    assert (one.samples[14:] + other.samples[14:]).tolist() == [1, 2]
+    assert (one.correct[14:] + other.correct[14:]).tolist() == [1, 1]
+    # ECE is what is left of it: |1 - 0.95| and |0 - 1| of two samples
+    assert np.abs(one.correct - one.confidence).sum() / 2 == pytest.approx(
+        expected_calibration_error(np.array([0.95, 1.0]), np.array([True, False]))
+    )
+
+
+@pytest.mark.parametrize(("confidence", "message"), [([], "at least one sample"), ([1.1], r"in \[0, 1\]"),
+                                                     ([np.nan], r"in \[0, 1\]")])  # fmt: skip
+def test_confidences_that_make_no_diagram(confidence: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        reliability(np.array(confidence), np.ones(len(confidence), dtype=bool))
+
+
+def test_a_diagram_of_the_most_probable_class_in_the_truths_order() -> None:
+    truth = {"ids": np.array(["a", "b"]), "labels": np.array([0, 0]), "classes": np.array(["x", "y"])}
+    evidence = {"ids": np.array(["b", "a"]), "top": np.array([[1, 0], [0, 1]]),
+                "top_probability": np.array([[0.7, 0.3], [0.9, 0.1]])}  # fmt: skip
+    found = classification.calibration(evidence, truth)
+    assert found is not None
+    assert found.correct[[10, 13]].tolist() == [0, 1]  # 0.7 of 15 bins: the 11th, wrong; 0.9: the 14th, right
+    del evidence["top_probability"]
+    assert classification.calibration(evidence, truth) is None
