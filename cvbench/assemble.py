@@ -1,109 +1,142 @@
-"""Batch normalisation over the images of all processes (`recipe.sync_batch_norm`), and how many images it sees.
-
-Ioffe & Szegedy, "Batch normalization", 2015; across devices: Peng et al., "MegDet", 2018.
-"""
+"""From what a store holds of a suite to its leaderboard: records, failures, evidence; kept in the store's index."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import MethodType
-from typing import Any
+import hashlib
+import json
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
-import torch
-import torch.distributed as dist
-from lightning.pytorch.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
-from torch import Tensor, nn
+from cvbench.board import Leaderboard, frozen, thawed
+from cvbench.evidence import RunEvidence
+from cvbench.gallery import GALLERY, LIST
+from cvbench.index import Index, Stamp, stamp_of
+from cvbench.leaderboard import Submitted, rank
+from cvbench.record import DatasetFacts, Record, parse_record
+from cvbench.spec import RunSpec, Suite
+from cvbench.store import Store, revisions, slug
+from cvbench.submissions import folders_beside, submitted
 
-from cvbench.devices import Accelerator
-from cvbench.machine import Machine
-from cvbench.spec import Recipe
-
-BatchNorm = nn.modules.batchnorm._BatchNorm
-
-
-def synchronised(accelerator: Accelerator) -> LayerSync:
-    """Lightning's plug-in for a training: torch's own layer on CUDA; it refuses other devices, which get ours."""
-    return TorchSyncBatchNorm() if accelerator == "cuda" else Synchronised()
+# What a run's part of a board follows from; a file that changes, comes or goes makes the board anew.
+_READ = ("record.json", "evidence.npz", "failure.json", "curves.csv", f"{GALLERY}/{LIST}")
 
 
-def images_normalised(model: nn.Module, recipe: Recipe, machine: Machine) -> int | None:
-    """Images that one batch normalisation of a training step sees; None where the model learns without."""
-    before = model.training
-    learns = any(layer.training for layer in _layers(model.train()))  # a model may keep some layers from it
-    model.train(before)
-    if not learns:
-        return None
-    return machine.batch_per_device(recipe.batch_size) * (machine.world if recipe.sync_batch_norm else 1)
+def assemble(
+    suite: Suite,
+    planned: Sequence[RunSpec],
+    store: Store,
+    data_root: Path,
+    overrides: Sequence[str] = (),
+    *,
+    published: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> Leaderboard:
+    """The leaderboard of all planned runs: of those without a usable record it says why.
 
-
-class Synchronised(LayerSync):
-    """Lets the batch normalisations of a model normalise over all processes, on any device that has all-reduce.
-
-    The layers stay what they are, with their parameters and names; only what they compute in training changes.
+    A board that was made before, of the same runs and files by the same code, is taken from the index.
+    published: for others' eyes, so without pictures of data that are not ours to show. tell: see `RunEvidence`.
     """
-
-    def apply(self, model: nn.Module) -> nn.Module:
-        for layer in _layers(model):
-            layer.forward = MethodType(_forward, layer)
-        return model
-
-    def revert(self, model: nn.Module) -> nn.Module:
-        for layer in _layers(model):
-            layer.__dict__.pop("forward", None)
-        return model
-
-
-def _layers(model: nn.Module) -> Iterator[Any]:
-    return (layer for layer in model.modules() if isinstance(layer, BatchNorm))
-
-
-def _forward(self: BatchNorm, images: Tensor) -> Tensor:
-    """images float (N, C, ...) of this process -> the same, normalised by mean and variance over all processes."""
-    if not self.training:
-        return type(self).forward(self, images)
-    self._check_input_dim(images)  # type: ignore[no-untyped-call]
-    values = images.float()
-    others = [axis for axis in range(values.ndim) if axis != 1]
-    shape = [1, -1] + [1] * (values.ndim - 2)
-    own = values.new_tensor([values.numel() / values.shape[1]])
-    # In two passes, since E[x^2] - E[x]^2 cancels where the mean is large.
-    sums = _SumOverProcesses.apply(torch.cat([values.sum(others), own]))
-    count = sums[-1].detach()
-    mean = sums[:-1] / count
-    centred = values - mean.view(shape)
-    variance = _SumOverProcesses.apply(centred.square().sum(others)) / count
-    _track(self, mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
-    scale = torch.rsqrt(variance + self.eps)
-    if self.affine:
-        scale = scale * self.weight
-    normalised = centred * scale.view(shape)
-    if self.affine:
-        normalised = normalised + self.bias.view(shape)
-    result: Tensor = normalised.to(images.dtype)
-    return result
+    here = [run for run in planned if (store.folder(run) / "record.json").is_file()]
+    known = revisions(here, data_root)
+    with Index(store.root) as index:
+        place = f"board {suite.name} {published}"
+        facts = _Facts(suite, planned, store, known, overrides, published)
+        kept = _kept(index, place, facts.key)
+        if kept is not None:
+            return kept
+        records, failed = _gathered(planned, store, index)
+        found = rank(
+            suite,
+            planned,
+            records,
+            RunEvidence(store, index, tell),
+            failed=failed,
+            revisions=known,
+            overrides=overrides,
+            submitted=_submitted(store, index, {run.run_id for run in planned}),
+            published=published,
+        )
+        if facts.settled:
+            index.keep(place, {"key": facts.key}, frozen(found).encode())
+        return found
 
 
-def _track(layer: BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Moves the running statistics, which evaluation uses: by `momentum`, or as the mean of all steps without one."""
-    if layer.running_mean is None or layer.running_var is None or layer.num_batches_tracked is None:
-        return
-    layer.num_batches_tracked.add_(1)
-    share = 1 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
-    layer.running_mean.lerp_(mean.to(layer.running_mean.dtype), share)
-    layer.running_var.lerp_(variance.to(layer.running_var.dtype), share)
+def _submitted(store: Store, index: Index, runs: Collection[str]) -> Submitted:
+    """What others have handed in, as the store has it."""
+
+    def of(spec: RunSpec, facts: DatasetFacts) -> list[Record]:
+        board = (spec.task, spec.dataset, facts.protocol, facts.revision)
+        return submitted(store.root, *board, runs=runs, read=lambda path: parse_record(index.content(path), path))
+
+    return of
 
 
-class _SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; each has given to every process's loss, so gradients are summed too."""
+def _kept(index: Index, place: str, key: str) -> Leaderboard | None:
+    kept = index.computed(place)
+    if kept is None or kept[0] != {"key": key}:
+        return None
+    try:
+        return thawed(kept[1].decode())
+    except ValueError:  # nobody's board but a damaged index
+        return None
 
-    @staticmethod
-    def forward(context: Any, own: Tensor) -> Tensor:
-        total = own.clone()
-        dist.all_reduce(total)
-        return total
 
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total
+def _gathered(planned: Sequence[RunSpec], store: Store, index: Index) -> tuple[list[Record], dict[str, str]]:
+    """The records, and run_id -> why there is none that can be read."""
+    records: list[Record] = []
+    failed: dict[str, str] = {}
+    for run in planned:
+        try:
+            record = store.record(run, lambda path: parse_record(index.content(path), path))
+        except ValueError as error:
+            failed[run.run_id] = str(error)
+            continue
+        if record is not None:
+            records.append(record)
+        elif failure := store.failure(run):
+            failed[run.run_id] = f"{failure.kind}: {failure.message}"
+    return records, failed
+
+
+class _Facts:
+    """All that a board follows from. key: another one when any of it changes. settled: see `Stamp`, of all files."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        planned: Sequence[RunSpec],
+        store: Store,
+        known: dict[str, str | None],
+        overrides: Sequence[str],
+        published: bool,
+    ) -> None:
+        self.settled = True
+        whole = hashlib.sha256(json.dumps([_code(), list(overrides), published]).encode())
+        whole.update(suite.model_dump_json().encode())
+        for run in planned:
+            names = [run.run_id, run.benchmark, run.label, run.backbone, run.overrides, known.get(run.run_id)]
+            folder = store.folder(run)
+            whole.update(json.dumps([*names, *(self._stamp(f"{folder}/{name}") for name in _READ)]).encode())
+        runs = {run.run_id for run in planned}
+        for dataset in sorted({slug(run.dataset.name) for run in planned}):
+            for folder in folders_beside(store.root / dataset, runs):  # submissions may be among them
+                whole.update(json.dumps([str(folder), *(self._stamp(folder / name) for name in _READ)]).encode())
+        for path in sorted(store.root.glob("*/truth-*.npz")):
+            whole.update(json.dumps([path.name, self._stamp(path)]).encode())
+        self.key = whole.hexdigest()
+
+    def _stamp(self, path: Path | str) -> Stamp | None:
+        """None where there is no file."""
+        try:
+            stamp = stamp_of(path)
+        except OSError:
+            return None
+        self.settled = self.settled and stamp.settled
+        return stamp
+
+
+def _code() -> list[tuple[str, int, int]]:
+    """The files of this package: a changed line may change a board."""
+    package = Path(__file__).parent
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".yaml"))
+    return [(str(path.relative_to(package)), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
