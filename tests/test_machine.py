@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cvbench.machine import Machine, load_machine, parse_bytes
+from cvbench.clusters import parse_bytes
+from cvbench.machine import Machine, load_machine
 from cvbench.yamlfile import SpecError
 
 

@@ -6,10 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from cvbench.commands import options
-from cvbench.commands.options import DEFAULT_STORE, DataRoot, Json, MachineFile, Only, Paths, Store
+from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Only, Paths, Store
 
 if TYPE_CHECKING:
     from cvbench.spec import RunSpec
+
+DEFAULT_MACHINE = MachineOptions()
 
 # What `cvbench run` would do about each state.
 MEANING = {
@@ -25,25 +27,31 @@ def plan(
     *paths: Paths,
     only: Only = None,
     store: Store = DEFAULT_STORE,
-    data_root: DataRoot = None,
-    machine: MachineFile = None,
+    on: MachineOptions = DEFAULT_MACHINE,
     json: Json = False,
 ) -> int:
-    """Show the runs of a benchmark: which are done, missing, failed or outdated. Runs nothing."""
-    from cvbench.machine import load_machine
+    """Show the runs of a benchmark: which are done, missing, failed or outdated, and where they would go. Runs nothing.
+
+    Takes the machine options of `cvbench run`, to show what it would do with them.
+    """
+    from dataclasses import asdict
+
+    from cvbench.placement import placement
     from cvbench.plan import plan as planned_runs
     from cvbench.store import DataState, data_states
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
 
     targets, overrides = options.paths_and_overrides(paths)
-    root = load_machine(machine, data_root=data_root).data_root
+    machine = on.load()
     suite = load_suite(targets, overrides)
-    runs = options.select(planned_runs(suite), only)
+    planned = planned_runs(suite)
+    runs = options.select(planned, only)
+    place = placement(machine, len({run.run_id for run in planned}))
     held = RunStore(store)
     # What is embedded is always here, and is asked (which takes numpy) only where a record has to fit its revision.
     asked = [run for run in runs if (held.folder(run) / "record.json").is_file() or not _embedded(run)]
-    data = dict.fromkeys((run.run_id for run in runs), DataState(None)) | data_states(asked, root)
+    data = dict.fromkeys((run.run_id for run in runs), DataState(None)) | data_states(asked, machine.data_root)
     states = {run.run_id: held.state(run, data[run.run_id].revision) for run in runs}
     counts = Counter(states[run.run_id] for run in runs)
     if json:
@@ -63,7 +71,8 @@ def plan(
             }
             for run in runs
         ]
-        options.print_json({"suite": suite.name, "counts": dict(counts), "runs": listed})
+        where = asdict(place)
+        options.print_json({"suite": suite.name, "counts": dict(counts), "placement": where, "runs": listed})
         return 0
     from rich.table import Table
 
@@ -77,6 +86,7 @@ def plan(
     options.console().print(table)
     for state, count in counts.items():
         print(f"{count} {state}: {MEANING[state]}")
+    print(place)
     # One line a dataset, and one more where the same dataset with other options has another problem.
     for name, problem in dict.fromkeys((run.dataset.name, data[run.run_id].problem) for run in runs):
         if problem is not None:

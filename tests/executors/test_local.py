@@ -17,8 +17,9 @@ from PIL import Image
 
 from cvbench.arrays import load_arrays
 from cvbench.events import Event
-from cvbench.executors.local import execute, resources
+from cvbench.executors.execute import execute
 from cvbench.machine import Machine
+from cvbench.placement import resources
 from cvbench.plan import plan
 from cvbench.spec import RunSpec
 from cvbench.store import Store
