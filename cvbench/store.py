@@ -12,6 +12,7 @@ import shutil
 import traceback
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -50,6 +51,7 @@ class Failure(BaseModel):
         return cls(run_id=run.run_id, kind=kind, message=str(error), traceback=text, failed_at=now)
 
 
+@cache
 def slug(name: str) -> str:
     """A path part that no file system minds: ASCII letters, digits, `_.-`; never empty, hidden, `.` or `..`.
 
@@ -66,7 +68,7 @@ class Store:
         self.root = Path(root)
 
     def folder(self, run: RunSpec) -> Path:
-        return self.root / slug(run.dataset.name) / slug(run.model.name) / run.run_id
+        return self.root.joinpath(slug(run.dataset.name), slug(run.model.name), run.run_id)
 
     def record(self, run: RunSpec) -> Record | None:
         """The run's record, or None. Raises ValueError when the file cannot be read, or is another run's."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from pydantic_core import to_json
 from rich.console import Console
 
 from cvbench.clusters import parse_bytes
@@ -119,7 +119,8 @@ def console() -> Console:
 
 def print_json(value: Any) -> None:
     """The one thing that `--json` writes to stdout."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    # Python's own encoder is in Python as soon as it indents: a second for a plan of 4,000 runs.
+    print(to_json(value, indent=1, fallback=str).decode())
 
 
 def say(message: str, *, quiet: bool = False) -> None:

@@ -78,6 +78,8 @@ def run(
     else:
         show_table(leaderboard)
         print(f"Board: {Path(folder).resolve()}")
+    if outcomes.submitted:
+        options.say(f"{_count(len(outcomes.submitted), 'run')} left to SLURM; `cvbench plan` says where they stand")
     show_failures(outcomes.failed, runs)
     return 1 if outcomes.failed else 0
 

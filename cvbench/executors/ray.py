@@ -63,9 +63,7 @@ class RayExecutor:
         }
 
     def close(self) -> None:
-        ray = sys.modules.get("ray")
-        if ray is None or not ray.is_initialized():
-            return
+        ray: Any = sys.modules.get("ray")
         for reference in self.pending:
             with contextlib.suppress(Exception):  # it has ended, or the cluster is gone
                 ray.cancel(reference, force=True)
@@ -87,16 +85,16 @@ class RayExecutor:
                 "include_dashboard": False,
                 "object_store_memory": OBJECT_STORE_BYTES,
             }
+        self.ours = True  # from now on, however far `init` comes before somebody ends it
         with _signals_kept():
             try:
-                ray.init(**where, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+                ray.init(**where, log_to_driver=False, logging_level="ERROR")
             except (ConnectionError, RuntimeError, ValueError) as error:
                 reason = str(error).strip().splitlines()
                 raise ValueError(
                     f"no Ray cluster at {address or 'this machine'}: {reason[0] if reason else type(error).__name__}; "
                     "ray.address in machine.yaml names a running one, and without it one is started here"
                 ) from error
-        self.ours = True
 
 
 def _ray() -> Any:
