@@ -18,6 +18,8 @@ def perform(job: Job, path: Sequence[str], tell: OnEvent) -> Event:
     path: `sys.path` of whoever submitted it, so that somebody's own models are found here too.
     """
     sys.path.extend(folder for folder in path if folder not in sys.path)
+    # On a node of SLURM's, Lightning would take the run for a job of its own, and send it back into the queue itself.
+    os.environ.pop("SLURM_NTASKS", None)
     environment = {"OMP_NUM_THREADS": str(job.machine.threads)}
     os.environ.update(environment)  # read when torch is loaded, which is only now
     return settle(job, Distributed(environment).run if job.machine.devices > 1 else run_here, tell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,8 @@ from cvbench.store import Store
 
 # SLURM's usual MaxArraySize is 1001.
 MOST_IN_ARRAY = 1000
+# How often jobs are looked at, and how often SLURM's accounts are asked what became of them.
+LOOK_SECONDS, ASK_SECONDS = 1.0, 60.0
 # Before the time limit, or before a preempted job is killed: what it takes to go back into the queue.
 SIGNAL_SECONDS = 60
 
@@ -32,8 +34,8 @@ class SlurmExecutor:
     Job scripts, logs and what submitit passes between processes lie in `<store>/slurm`, for this user's eyes only.
     """
 
-    def __init__(self, machine: Machine, place: Placement, *, detach: bool = False, every_seconds: float = 1.0) -> None:
-        self.machine, self.place, self.detach, self.every_seconds = machine, place, detach, every_seconds
+    def __init__(self, machine: Machine, place: Placement, *, detach: bool = False) -> None:
+        self.machine, self.place, self.detach = machine, place, detach
         self.pending: list[_Submitted] = []
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[Event | None]:
@@ -48,9 +50,13 @@ class SlurmExecutor:
         yield from self._wait()
 
     def close(self) -> None:
+        if self.pending and self.machine.slurm.cluster == "slurm":
+            arrays = sorted({one.handle.job_id.partition("_")[0] for one in self.pending})
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # SLURM does not answer
+                subprocess.run(["scancel", *arrays], check=False, timeout=60)
+            return
         for one in self.pending:
-            with contextlib.suppress(Exception):  # it has ended, or SLURM does not answer
-                one.handle.cancel()
+            one.handle.cancel()
 
     def queue(self, folder: Path) -> Any:
         """submitit's executor, with what each run asks of SLURM. Raises ValueError where either is not there."""
@@ -95,15 +101,19 @@ class SlurmExecutor:
                 self.pending.append(_Submitted(job, handle))
 
     def _wait(self) -> Iterator[Event | None]:
+        asked = time.monotonic()
         while self.pending:
-            for one in list(self.pending):
-                over = one.handle.done()
+            # A job that ended in order leaves its result; of others only SLURM knows, and answers for all at once.
+            ask = time.monotonic() - asked > ASK_SECONDS
+            asked = time.monotonic() if ask else asked
+            for at, one in enumerate(list(self.pending)):
+                over = one.handle.done(force_check=ask and at == 0)
                 yield from one.told()
                 if over:
                     yield one.ended()
                     self.pending.remove(one)
             yield None
-            time.sleep(self.every_seconds)
+            time.sleep(LOOK_SECONDS)
 
 
 @dataclass
@@ -114,8 +124,6 @@ class Requeued:
     path: tuple[str, ...]
 
     def __call__(self) -> Event:
-        # Lightning would take the job for its own, and go back into the queue behind submitit's back.
-        os.environ.pop("SLURM_NTASKS", None)
         return perform(self.job, self.path, lambda event: print(said(event), flush=True))
 
     def checkpoint(self) -> Any:

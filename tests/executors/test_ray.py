@@ -13,7 +13,7 @@ import pytest
 
 from cvbench.events import Event
 from cvbench.executors.execute import execute
-from cvbench.executors.ray import RayExecutor
+from cvbench.executors.ray import RayExecutor, begin
 from cvbench.placement import placement
 from cvbench.store import Store
 from tests.executors.suites import PLUGIN, assert_same_bits, machine, suite
@@ -42,10 +42,29 @@ def test_eight_runs_of_which_one_worker_is_killed(tmp_path: Path, monkeypatch: p
     assert_same_bits(runs[0], store, tmp_path)
 
 
-@pytest.fixture
+def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
+    on = machine(tmp_path, executor="ray", ray={"address": "auto"})
+    with pytest.raises(ValueError, match=r"no Ray cluster at auto: .*machine\.yaml"):
+        execute(suite(tmp_path), tmp_path / "runs", on)
+
+
+@pytest.mark.slow
+def test_a_run_on_two_devices_is_started_as_on_this_machine(tmp_path: Path) -> None:
+    (run,) = suite(tmp_path)
+    here, there = Store(tmp_path / "runs_here"), Store(tmp_path / "runs_there")
+    assert execute([run], here, machine(tmp_path, devices=2)).failed == []
+    assert execute([run], there, machine(tmp_path, executor="ray", devices=2)).failed == []
+    first, second = here.record(run), there.record(run)
+    assert first is not None
+    assert second is not None
+    assert second.execution.devices == 2
+    assert first.metrics == second.metrics
+
+
+@pytest.fixture(scope="module")
 def fake_gpus() -> Iterator[None]:
     """Somebody's own cluster of 4 CPUs and 2 GPUs, as far as Ray knows."""
-    ray.init(num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    begin(ray, num_cpus=4, num_gpus=2, include_dashboard=False)
     yield
     ray.shutdown()
 
@@ -95,22 +114,3 @@ def test_a_worker_that_dies_every_time_is_a_failure(
     noted = Store(tmp_path / "runs").failure(run)
     assert noted is not None
     assert noted.message == failure.message
-
-
-def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
-    on = machine(tmp_path, executor="ray", ray={"address": "auto"})
-    with pytest.raises(ValueError, match=r"no Ray cluster at auto: .*machine\.yaml"):
-        execute(suite(tmp_path), tmp_path / "runs", on)
-
-
-@pytest.mark.slow
-def test_a_run_on_two_devices_is_started_as_on_this_machine(tmp_path: Path) -> None:
-    (run,) = suite(tmp_path)
-    here, there = Store(tmp_path / "runs_here"), Store(tmp_path / "runs_there")
-    assert execute([run], here, machine(tmp_path, devices=2)).failed == []
-    assert execute([run], there, machine(tmp_path, executor="ray", devices=2)).failed == []
-    first, second = here.record(run), there.record(run)
-    assert first is not None
-    assert second is not None
-    assert second.execution.devices == 2
-    assert first.metrics == second.metrics
