@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -18,16 +17,11 @@ from PIL import Image
 from cvbench.arrays import load_arrays
 from cvbench.events import Event
 from cvbench.executors.execute import execute
-from cvbench.machine import Machine
-from cvbench.plan import plan
-from cvbench.spec import RunSpec
 from cvbench.store import Store
-from cvbench.suite import load_suite
-from tests.test_harness import machine as one_machine
+from tests.executors.suites import RECIPE, machine, suite
 
 TELLER = {"embedding": 16, "hidden": 24, "attention": 8, "encoder_width": 4}
 SEGNET = {"name": "segnet", "options": {"width": 4, "depth": 2}}
-RECIPE = {"epochs": 1, "batch_size": 64, "lr": 3e-3}
 
 PLUGIN = '''
 """Models that misbehave."""
@@ -47,17 +41,6 @@ class Dies(nn.Module):
 def dies(info):
     return Dies()
 '''
-
-
-def suite(folder: Path, **changes: Any) -> list[RunSpec]:
-    benchmark = {"task": "classification", "datasets": ["digits"], "models": ["linear"], "recipe": RECIPE} | changes
-    file = folder / "small.yaml"
-    file.write_text(json.dumps(benchmark))
-    return plan(load_suite([file]))
-
-
-def machine(folder: Path, **changes: Any) -> Machine:
-    return one_machine(folder, **{"jobs": 1} | changes)
 
 
 def photos(folder: Path) -> None:

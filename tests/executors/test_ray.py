@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -20,11 +22,18 @@ from tests.executors.suites import PLUGIN, assert_same_bits, machine, suite
 
 ray = pytest.importorskip("ray")
 
-# Ray leaves some to the garbage collector: sockets of its own, and the pipes of processes that it has ended.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+
+@pytest.fixture(autouse=True)
+def _swept() -> Iterator[None]:
+    yield
+    _sweep()
+
+
+def _sweep() -> None:
+    """What Ray leaves to the garbage collector, handles of processes that it has ended, goes without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def test_eight_runs_of_which_one_worker_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +76,7 @@ def fake_gpus() -> Iterator[None]:
     begin(ray, num_cpus=4, num_gpus=2, include_dashboard=False)
     yield
     ray.shutdown()
+    _sweep()
 
 
 def _taken() -> tuple[str, float, float]:
