@@ -20,7 +20,6 @@ from cvbench.store import Store
 
 # Tasks that Ray knows of at once, where `jobs` says nothing: enough for any cluster to be full, few to look through.
 MOST_AT_ONCE = 500
-START_TRIES = 3
 # Nothing but specs and events goes through Ray; what runs read and write is on the shared disk.
 OBJECT_STORE_BYTES = 128 << 20
 
@@ -89,25 +88,13 @@ class RayExecutor:
         self.ours = True  # from now on, however far `init` comes before somebody ends it
         with _signals_kept():
             try:
-                begin(ray, tries=1 if address else START_TRIES, **where)
+                ray.init(**where, log_to_driver=False, logging_level="ERROR")
             except Exception as error:  # Ray raises all kinds, and plain Exception too
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise ValueError(
                     f"no Ray cluster at {address or 'this machine'}: {reason}; ray.address in machine.yaml names a "
                     "running one, and without it one is started here"
                 ) from error
-
-
-def begin(ray: Any, *, tries: int = START_TRIES, **where: Any) -> None:
-    """`ray.init`, silent, as often as need be: on a busy machine a cluster may not be up in the 30 s that Ray waits."""
-    for left in reversed(range(tries)):
-        try:
-            ray.init(**where, log_to_driver=False, logging_level="ERROR")
-            return
-        except Exception:
-            ray.shutdown()  # what has been started by then
-            if not left:
-                raise
 
 
 def _ray() -> Any:
