@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cvbench.executors.local import execute
+    from cvbench.executors.execute import execute
     from cvbench.plan import plan
     from cvbench.record import load_records
     from cvbench.suite import load_suite
@@ -23,7 +23,7 @@ __all__ = ["__version__", "execute", "load_model", "load_records", "load_suite",
 _HOMES = {
     "load_suite": "cvbench.suite",
     "plan": "cvbench.plan",
-    "execute": "cvbench.executors.local",
+    "execute": "cvbench.executors.execute",
     "load_records": "cvbench.record",
     "load_model": "cvbench.trained",
 }

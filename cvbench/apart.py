@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
+
+_ENVIRONMENT = threading.RLock()
 
 
 def apart(work: Callable[..., Any], *given: Any) -> Any:
@@ -45,14 +48,19 @@ def _answer(pipe: Connection, work: Callable[..., Any], *given: Any) -> None:
 
 
 @contextlib.contextmanager
-def threads_of_processes(count: int | None) -> Iterator[None]:
-    """Sets OMP_NUM_THREADS while processes are started: OpenMP reads it when torch is loaded."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    if count is not None:
-        os.environ["OMP_NUM_THREADS"] = str(count)
-    try:
-        yield
-    finally:
-        os.environ.pop("OMP_NUM_THREADS", None)
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
+def environment_of_processes(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables while processes are started, for what is read when they load torch or find GPUs.
+
+    One thread at a time: the environment is the whole process's.
+    """
+    with _ENVIRONMENT:
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value

@@ -79,6 +79,8 @@ def describe(event: Event, eta: float | None = None) -> str:
             return f"FAILED{took}: {first_line}"
         case "skipped":
             return "kept" + (f" ({first_line})" if first_line else "")
+        case "submitted":
+            return f"left to the queue: {first_line}"
         case "start":
             return "started"
         case "finalise":

@@ -12,7 +12,7 @@ from cvbench.store import Failure
 class Event(NamedTuple):
     """kind: what happened. epoch counts from 1, of `epochs`; fraction: of the whole run, in [0, 1]."""
 
-    kind: Literal["start", "step", "epoch", "finalise", "test", "note", "done", "failed", "skipped"]
+    kind: Literal["start", "step", "epoch", "finalise", "test", "note", "submitted", "done", "failed", "skipped"]
     run: RunSpec
     epoch: int | None = None
     epochs: int | None = None

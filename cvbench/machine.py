@@ -8,51 +8,37 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
+from cvbench.clusters import Ray, Slurm, as_bytes
 from cvbench.spec import Frozen
 
 DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cvbench"
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 Tracker = Literal["none", "wandb", "tensorboard"]
-
-_UNITS = {"": 1, "b": 1} | {
-    prefix + unit: base**power
-    for power, prefix in enumerate("kmgt", start=1)
-    for unit, base in (("b", 1000), ("", 1024), ("ib", 1024))
-}
-
-
-def parse_bytes(text: str | int) -> int:
-    """`4GiB`, `500MB`, `512M` (binary) or a plain number of bytes. Raises ValueError for anything else."""
-    if isinstance(text, int):
-        return text
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if match is None or match[2] not in _UNITS:
-        raise ValueError(f"Expected a size such as 4GiB, 500MB or a number of bytes, but got {text!r}")
-    return int(float(match[1]) * _UNITS[match[2]])
-
-
-def _bytes(value: Any) -> Any:
-    return parse_bytes(value) if isinstance(value, str) else value
-
+Executor = Literal["local", "ray", "slurm"]
 
 # Not strict: Python code gives strings as well as paths, and a job file has only strings.
 LocalPath = Annotated[Path, Field(strict=False), AfterValidator(Path.expanduser)]
 
 
 class Machine(Frozen):
-    """Devices, workers, caches.
+    """Devices, workers, caches, clusters.
 
+    executor: who runs the runs: processes of this machine, a Ray cluster (`ray`), SLURM's queue (`slurm`).
     accelerator: `auto` takes CUDA, then Apple's MPS, then the CPU. devices: processes of one run (DDP above 1).
-    jobs: runs at once; absent: on a CPU as many as it has cores (at most 8, at most the runs of the plan), else 1.
-    threads: of one run; absent: cores / jobs. workers: decoding processes of one run, for data that are not cached.
+    jobs: runs at once; absent: on a CPU as many as it has cores (at most 8, at most the runs of the plan), on GPUs as
+    many as have `devices` each, on a cluster as many as it has room for. threads: of each process of a run; absent:
+    cores / (jobs * devices), on a cluster 1. workers: decoding processes of one run, for data that are not cached.
     cache_limit_bytes: data sets whose decoded pixels fit below it are decoded once into a memory map under `cache`;
     in YAML and on the command line a size with its unit (`4GiB`) will do. save_predictions: keep the label maps of
     the test split as PNG files in the run's folder, for segmentation.
     """
 
+    executor: Executor = "local"
+    ray: Annotated[Ray, Field(strict=False)] = Ray()
+    slurm: Annotated[Slurm, Field(strict=False)] = Slurm()
     accelerator: Accelerator = "auto"
     devices: Annotated[int, Field(ge=1)] = 1
     jobs: Annotated[int, Field(ge=1)] | None = None
@@ -60,7 +46,7 @@ class Machine(Frozen):
     workers: Annotated[int, Field(ge=0)] = 0
     data_root: LocalPath = Path("data")
     cache: LocalPath = DEFAULT_CACHE
-    cache_limit_bytes: Annotated[int, BeforeValidator(_bytes), Field(ge=0)] = 4 << 30
+    cache_limit_bytes: Annotated[int, BeforeValidator(as_bytes), Field(ge=0)] = 4 << 30
     tracker: Tracker = "none"
     save_predictions: bool = False
 
@@ -96,14 +82,18 @@ def load_machine(path: Path | str | None = None, **overrides: Any) -> Machine:
             key = str(found["loc"][0]) if found["loc"] else ""
             option = "--" + key.removesuffix("_bytes").replace("_", "-")
             source = Document(option, {}, {}) if key in given else document
-            problems.append(source.problem(found["loc"], _explain(key, found)))
+            problems.append(source.problem(found["loc"], _explain(found)))
         raise SpecError(problems) from error
 
 
-def _explain(key: str, error: Any) -> str:
+def _explain(error: Any) -> str:
+    where = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, Machine.model_fields, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(Machine.model_fields)}"
-        return f"unknown key {key!r}; {remedy}"
+        parts: dict[str, type[BaseModel]] = {"ray": Ray, "slurm": Slurm}
+        shape = parts[str(error["loc"][0])] if len(error["loc"]) > 1 else Machine
+        close = difflib.get_close_matches(str(error["loc"][-1]), shape.model_fields, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(shape.model_fields)}"
+        return f"unknown key {where!r}; {remedy}"
     message = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "Expected")
-    return f"{key}: {message}" + ("" if "but got" in message else f", but got {error['input']!r}")
+    message = re.sub(r"a valid dictionary or instance of \w+", "a mapping of keys", message)
+    return f"{where}: {message}" + ("" if "but got" in message else f", but got {error['input']!r}")

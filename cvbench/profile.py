@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from cvbench.apart import apart, threads_of_processes
+from cvbench.apart import apart, environment_of_processes
 
 if TYPE_CHECKING:
     from cvbench.data.base import DatasetInfo
@@ -80,7 +80,7 @@ class Unmeasured:
 
 def profile(models: Sequence[Asked], settings: Settings) -> Iterator[Profile | Unmeasured]:
     """The rows, each as soon as it is measured, from the smallest model to the largest; what cannot be built last."""
-    with threads_of_processes(settings.threads):
+    with environment_of_processes({} if settings.threads is None else {"OMP_NUM_THREADS": str(settings.threads)}):
         sizes = {place: apart(_parameters, asked, settings) for place, asked in enumerate(models)}
         order = sorted(sizes, key=lambda place: sizes[place] if isinstance(sizes[place], int) else math.inf)
         for place in order:

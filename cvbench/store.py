@@ -68,7 +68,7 @@ class Store:
         self.root = Path(root)
 
     def folder(self, run: RunSpec) -> Path:
-        return self.root / slug(run.dataset.name) / slug(run.model.name) / run.run_id
+        return self.root.joinpath(slug(run.dataset.name), slug(run.model.name), run.run_id)
 
     def record(self, run: RunSpec, read: Callable[[Path], Record] = read_record) -> Record | None:
         """The run's record, or None. Raises ValueError when the file cannot be read, or is another run's."""

@@ -173,6 +173,18 @@ def test_plan_shows_what_the_store_holds(cvbench: Callable[..., Result]) -> None
     assert "2 missing: to run" in text.out
 
 
+def test_plan_shows_where_runs_would_go(cvbench: Callable[..., Result]) -> None:
+    Path("machine.yaml").write_text("slurm: {partition: gpu, time: 2:00:00}\nthreads: 4\naccelerator: cuda\n")
+    line = "plan bench.yaml --machine machine.yaml --executor slurm --devices 2"
+    place = json.loads(cvbench(*line.split(), "--json").out)["placement"]
+    assert place["where"] == "SLURM (partition gpu)"
+    assert (place["threads"], place["cpus"], place["gpus"], place["minutes"]) == (4, 8, 2, 120)
+    told = cvbench(*line.split()).out
+    assert "SLURM (partition gpu): as many runs at once as there is room for, each with 8 CPUs" in told
+    here = json.loads(cvbench("plan", "bench.yaml", "--accelerator", "cpu", "--jobs", "3", "--json").out)["placement"]
+    assert (here["executor"], here["slots"], here["minutes"]) == ("local", [[], [], []], None)
+
+
 def test_plan_says_which_data_are_not_here(cvbench: Callable[..., Result]) -> None:
     Path("own_data.py").write_text("raise RuntimeError('plan runs no code of yours')\n")
     Path("bench.yaml").write_text(BENCHMARK.replace("[digits]", "[digits, mnist, 'own_data:build', cifar10]"))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cvbench.machine import Machine, load_machine, parse_bytes
+from cvbench.clusters import parse_bytes, parse_minutes
+from cvbench.machine import Machine, load_machine
 from cvbench.yamlfile import SpecError
 
 
@@ -45,6 +46,29 @@ def test_every_mistake_at_once_with_its_place(tmp_path: Path) -> None:
     assert f"{file}:5: accelerator: Expected 'auto', 'cpu', 'cuda' or 'mps', but got 'gpu'" in lines
     assert "--threads: threads: Expected greater than or equal to 1, but got 0" in lines
     assert len(lines) == 5
+
+
+def test_mistakes_about_clusters_have_their_place_too(tmp_path: Path) -> None:
+    file = tmp_path / "machine.yaml"
+    file.write_text('executor: slurm\nslurm:\n  partiton: gpu\n  time: 4 hours\n  account: "a\\nb"\nray: 10.0.0.1\n')
+    with pytest.raises(SpecError) as caught:
+        load_machine(file, executor="salt")
+    assert set(str(caught.value).splitlines()) == {
+        "--executor: executor: Expected 'local', 'ray' or 'slurm', but got 'salt'",
+        f"{file}:3: unknown key 'slurm.partiton'; did you mean 'partition'?",
+        f"{file}:4: slurm.time: Expected minutes, H:MM:SS or D-HH:MM, but got '4 hours'",
+        f"{file}:5: slurm.account: Expected one word of printable ASCII characters, but got 'a\\nb'",
+        f"{file}:6: ray: Expected a mapping of keys, but got '10.0.0.1'",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    # the forms that `man sbatch` names; seconds are left out
+    [("90", 90), (90, 90), ("90:00", 90), ("4:00:00", 240), ("1-12", 2160), ("1-12:30", 2190), ("2-00:00:59", 2880)],
+)
+def test_times_as_slurm_writes_them(text: str | int, minutes: int) -> None:
+    assert parse_minutes(text) == minutes
 
 
 @pytest.mark.parametrize("text", ["- 1\n", "just words\n"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cvbench.board import read_board
-from cvbench.executors.local import execute
+from cvbench.executors.execute import execute
 from cvbench.machine import Machine
 from cvbench.plan import plan
 from cvbench.store import Store

@@ -26,6 +26,7 @@ def run(
     ] = "missing",
     store: Store = DEFAULT_STORE,
     on: MachineOptions = DEFAULT_MACHINE,
+    detach: Annotated[bool, Parameter(help="Leave the jobs to SLURM and return; run again to see the board.")] = False,
     json: Json = False,
     quiet: Annotated[bool, Parameter(help="No progress; only results and errors.")] = False,
 ) -> int:
@@ -43,7 +44,7 @@ def run(
     runs = RunStore(store)
     options.say(summary(suite.name, len(suite.benchmarks), len(chosen), len(planned)), quiet=quiet)
 
-    from cvbench.executors.local import execute
+    from cvbench.executors.execute import execute
     from cvbench.progress import progress
 
     with progress(chosen, quiet=quiet) as on_event:
@@ -54,6 +55,7 @@ def run(
             rerun=rerun,
             on_event=lambda event: on_event(_with_score(event, runs)),
             planned=len({run.run_id for run in planned}),
+            detach=detach,
         )
 
     leaderboard = finished(suite, planned, runs, machine.data_root, overrides, quiet=quiet)
@@ -64,6 +66,7 @@ def run(
                 "suite": suite.name,
                 "done": [_named(one) for one in outcomes.done],
                 "skipped": [_named(one) for one in outcomes.skipped],
+                "submitted": [_named(one) for one in outcomes.submitted],
                 "failed": [
                     _named(one) | {"kind": failure.kind, "reason": failure.message, "folder": runs.folder(one)}
                     for one, failure in outcomes.failed
@@ -75,6 +78,8 @@ def run(
     else:
         show_table(leaderboard)
         print(f"Board: {Path(folder).resolve()}")
+    if outcomes.submitted:
+        options.say(f"{_count(len(outcomes.submitted), 'run')} left to SLURM; `cvbench plan` says where they stand")
     show_failures(outcomes.failed, runs)
     return 1 if outcomes.failed else 0
 

@@ -1,16 +1,24 @@
-"""What all executors share: which runs are to do, what came of them, and how a failure is told."""
+"""What all executors share: the protocol, which runs are due, and how one run is begun, ended and told of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
+from cvbench.events import Event
+from cvbench.machine import Machine
 from cvbench.spec import RunSpec
 from cvbench.store import Failure, State, Store
 
+OnEvent = Callable[[Event], None]
 Rerun = Literal["missing", "failed", "all"]
+
+# Does one run on a machine, in the folder given, and returns why it failed or None. It may raise instead.
+Work = Callable[[RunSpec, Machine, Path, OnEvent], Failure | None]
 
 # `missing` is whatever has no valid record, failures included: the next `cvbench run` does what is left to do.
 _RERUN: dict[str, frozenset[State]] = {
@@ -22,11 +30,58 @@ _RERUN: dict[str, frozenset[State]] = {
 
 @dataclass
 class Outcomes:
-    """What came of the runs of a suite. skipped: the store had them, or `rerun` left them out."""
+    """What came of the runs of a suite.
+
+    skipped: the store had them, or `rerun` left them out; submitted: left to a cluster, which has not said yet.
+    """
 
     done: list[RunSpec] = field(default_factory=list)
     skipped: list[RunSpec] = field(default_factory=list)
     failed: list[tuple[RunSpec, Failure]] = field(default_factory=list)
+    submitted: list[RunSpec] = field(default_factory=list)
+
+    def note(self, event: Event) -> None:
+        """Takes an event into account that ends a run; others say nothing of outcomes."""
+        if event.kind == "failed":
+            assert event.failure is not None
+            self.failed.append((event.run, event.failure))
+        ends = {"done": self.done, "skipped": self.skipped, "submitted": self.submitted}
+        if event.kind in ends:
+            ends[event.kind].append(event.run)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run and all that whoever does it must know, on this machine or another that sees the same disk.
+
+    store: its root; machine: with threads filled in and absolute paths; revision: of the data when the suite began.
+    """
+
+    run: RunSpec
+    store: Path
+    machine: Machine
+    rerun: Rerun
+    revision: str | None
+
+
+class Executor(Protocol):
+    """Who runs the runs. Used once, for one suite."""
+
+    def outcomes(self, jobs: Sequence[Job]) -> Iterator[Event | None]:
+        """Submits the jobs and yields what happens, in the calling thread, until each has ended.
+
+        Each job gets exactly one of the events `done`, `failed`, `skipped` (or `submitted`, where it is left alone).
+        None is yielded now and then while nothing happens, so that Ctrl-C is seen.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends whatever still runs, and lets go of what `outcomes` took. Always called, whatever went before."""
+        ...
+
+
+class StoppedError(Exception):
+    """Somebody ended the suite while this run was going: that is no failure of the run."""
 
 
 def is_due(run: RunSpec, store: Store, revision: str | None, rerun: Rerun) -> bool:
@@ -39,9 +94,49 @@ def unique(runs: Sequence[RunSpec]) -> list[RunSpec]:
     return list({run.run_id: run for run in runs}.values())
 
 
+def settle(job: Job, work: Work, tell: OnEvent) -> Event:
+    """Does one run from its lock to its record: the same wherever it happens. Returns how it ended.
+
+    Events on the way go to `tell`. Raises StoppedError if `work` does, and then notes nothing.
+    """
+    run, store = job.run, Store(job.store)
+    try:
+        with store.lock(run):
+            # Another suite on the same store may have done it while this one waited for the lock.
+            if job.rerun != "all" and not is_due(run, store, job.revision, job.rerun):
+                return Event("skipped", run)
+            try:
+                working = store.begin(run)
+                tell(Event("start", run))
+                failure = work(run, job.machine, working, tell)
+                if failure is None:
+                    store.finish(run)
+                    return Event("done", run, fraction=1.0)
+            except StoppedError:
+                raise
+            except Exception as error:  # a run that fails, whatever the reason, must not end the suite
+                failure = Failure.of(run, error)
+            return failed(store, run, failure)
+    except StoppedError:
+        raise
+    except Exception as error:  # no lock: a full disk, a read-only store, a file in the folder's place
+        return failed(store, run, Failure.of(run, error))
+
+
+def failed(store: Store, run: RunSpec, failure: Failure) -> Event:
+    """Notes in the store why a run failed, and returns the event that says so."""
+    with contextlib.suppress(OSError, ValueError):  # a full disk or a read-only store may be the reason itself
+        store.fail(run, failure)
+    return Event("failed", run, message=f"{failure.kind}: {failure.message}", failure=failure)
+
+
 def killed(run: RunSpec, code: int | None, tail: str = "") -> Failure:
     """A process that ended without a word: out of memory, a signal, a crash in native code."""
     how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
     hint = "; signal 9 is most often the system's out-of-memory killer" if code == -9 else ""
-    message = f"the process of this run ended with {how}{hint}"
+    return lost(run, f"the process of this run ended with {how}{hint}", tail)
+
+
+def lost(run: RunSpec, message: str, tail: str = "") -> Failure:
+    """A run whose process is gone, and why as far as anybody knows."""
     return Failure(run_id=run.run_id, kind="killed", message=message, traceback=tail, failed_at=datetime.now(UTC))

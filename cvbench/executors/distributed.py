@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cvbench.events import Event
-from cvbench.executors.base import killed
+from cvbench.executors.base import OnEvent, killed
 from cvbench.machine import Machine
 from cvbench.record import write_atomically
 from cvbench.spec import RunSpec
@@ -26,11 +26,11 @@ _LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK
 class Distributed:
     """Runs each run in its own `torch.distributed.run`, `machine.devices` processes wide."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
         self._process: subprocess.Popen[str] | None = None
 
-    def run(self, run: RunSpec, machine: Machine, folder: Path, tell: Callable[[Event], None]) -> Failure | None:
+    def run(self, run: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Failure | None:
         """Runs to the end and returns None, or why it failed."""
         job: dict[str, Any] = {
             "spec": run.model_dump(mode="json"),
@@ -40,7 +40,7 @@ class Distributed:
         job["launcher"] = os.getpid()
         write_atomically(folder / "job.json", json.dumps(job))
         environment = {key: value for key, value in os.environ.items() if key not in _LAUNCHER}
-        environment |= {"OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"}
+        environment |= {**self.environment, "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={machine.devices}",
                    "-m", "cvbench.harness", str(folder / "job.json")]  # fmt: skip
         with (folder / "processes.txt").open("w", encoding="utf-8") as log:
@@ -49,10 +49,13 @@ class Distributed:
             )
             self._process = process
             with process:  # closes the pipe
-                for line in process.stdout or ():
-                    kind, _, text = line.partition(" ")
-                    if kind == "@event":
-                        tell(Event(**(json.loads(text) | {"run": run})))
+                try:
+                    for line in process.stdout or ():
+                        if (event := heard(line, run)) is not None:
+                            tell(event)
+                except BaseException:  # a signal that SLURM sends, say: the processes must not outlive this
+                    self.stop()
+                    raise
             code = process.returncode
         self._process = None
         if code == 0 and (folder / "record.json").is_file():
@@ -76,6 +79,19 @@ class Distributed:
                 # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def said(event: Event) -> str:
+    """An event of a run as a line of a process's output, which `heard` reads."""
+    return "@event " + json.dumps(
+        event._asdict() | {"run": event.run.run_id, "metrics": dict(event.metrics), "failure": None}
+    )
+
+
+def heard(line: str, run: RunSpec) -> Event | None:
+    """The event that a line of output tells; None where it is something else."""
+    kind, _, text = line.partition(" ")
+    return Event(**(json.loads(text) | {"run": run})) if kind == "@event" else None
 
 
 def _tail(path: Path, lines: int = 40) -> str:

@@ -6,13 +6,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from cvbench.apart import environment_of_processes
 from cvbench.events import Event
-from cvbench.executors.base import killed
+from cvbench.executors.base import OnEvent, killed
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
 from cvbench.store import Failure
@@ -21,14 +22,14 @@ from cvbench.store import Failure
 class Worker:
     """One spawned process that runs what it is sent, one run after the other. It is started at the first run."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
         # One thread runs, another may stop: what is alive is taken and replaced under the lock, in one piece.
         self._lock = threading.Lock()
         self._alive: tuple[BaseProcess, Connection] | None = None
         self._stopped = False
 
-    def run(self, run: RunSpec, machine: Machine, folder: Path, tell: Callable[[Event], None]) -> Failure | None:
+    def run(self, run: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Failure | None:
         """Runs to the end and returns None, or why it failed. A process that dies costs only this run."""
         process, pipe = self._started()
         try:
@@ -58,24 +59,17 @@ class Worker:
             if self._stopped:
                 raise RuntimeError("this worker has been stopped")
             if self._alive is None:
-                self._alive = _spawn(self.threads)
+                self._alive = _spawn(self.environment)
             return self._alive
 
 
-def _spawn(threads: int) -> tuple[BaseProcess, Connection]:
+def _spawn(environment: Mapping[str, str]) -> tuple[BaseProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), name="cvbench-worker")
-    # Read by OpenMP when the child loads torch; set_num_threads alone leaves a pool of the wrong size.
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    try:
+    # Set before the child begins: set_num_threads alone would leave a pool of OpenMP's of the wrong size.
+    with environment_of_processes(environment):
         process.start()
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
     theirs.close()
     return process, ours
 
@@ -95,18 +89,23 @@ def _serve(pipe: Connection) -> None:
     """The worker's life: Ctrl-C is the parent's to handle, and a parent that dies takes the worker with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    from cvbench.harness import run as run_in_harness
-
     while True:
         try:
             run, machine, folder = pipe.recv()
         except EOFError:
             return
-        try:
-            run_in_harness(run, machine, folder, on_event=pipe.send)
-            pipe.send(None)
-        except Exception as error:  # a run that fails, whatever the reason, must not end the suite
-            pipe.send(Failure.of(run, error))
+        pipe.send(run_here(run, machine, folder, pipe.send))
+
+
+def run_here(run: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Failure | None:
+    """Does the run in this process; returns None, or why it failed."""
+    from cvbench.harness import run as run_in_harness
+
+    try:
+        run_in_harness(run, machine, folder, on_event=tell)
+    except Exception as error:  # a run that fails, whatever the reason, must not end the suite
+        return Failure.of(run, error)
+    return None
 
 
 def _die_with_parent() -> None:

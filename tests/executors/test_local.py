@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,17 +16,12 @@ from PIL import Image
 
 from cvbench.arrays import load_arrays
 from cvbench.events import Event
-from cvbench.executors.local import execute, resources
-from cvbench.machine import Machine
-from cvbench.plan import plan
-from cvbench.spec import RunSpec
+from cvbench.executors.execute import execute
 from cvbench.store import Store
-from cvbench.suite import load_suite
-from tests.test_harness import machine as one_machine
+from tests.executors.suites import RECIPE, machine, suite
 
 TELLER = {"embedding": 16, "hidden": 24, "attention": 8, "encoder_width": 4}
 SEGNET = {"name": "segnet", "options": {"width": 4, "depth": 2}}
-RECIPE = {"epochs": 1, "batch_size": 64, "lr": 3e-3}
 
 PLUGIN = '''
 """Models that misbehave."""
@@ -47,17 +41,6 @@ class Dies(nn.Module):
 def dies(info):
     return Dies()
 '''
-
-
-def suite(folder: Path, **changes: Any) -> list[RunSpec]:
-    benchmark = {"task": "classification", "datasets": ["digits"], "models": ["linear"], "recipe": RECIPE} | changes
-    file = folder / "small.yaml"
-    file.write_text(json.dumps(benchmark))
-    return plan(load_suite([file]))
-
-
-def machine(folder: Path, **changes: Any) -> Machine:
-    return one_machine(folder, **{"jobs": 1} | changes)
 
 
 def photos(folder: Path) -> None:
@@ -107,6 +90,26 @@ def test_failing_runs_cost_themselves_only(tmp_path: Path, monkeypatch: pytest.M
     again = execute(runs, store, machine(tmp_path), rerun="failed")
     assert len(again.failed) == 5
     assert len(again.skipped) == 1
+
+
+def test_no_two_workers_see_the_same_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two GPUs, as far as CUDA_VISIBLE_DEVICES says: two workers, each with its own."""
+    (tmp_path / "telling.py").write_text(
+        "import os, pathlib\n"
+        "from cvbench.models.classification.linear import build as linear\n"
+        "def build(info, **options):\n"
+        "    seen = f\"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']}\\n\"\n"
+        "    pathlib.Path(__file__).with_suffix('.seen').open('a').write(seen)\n"
+        "    return linear(info)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,4")
+    runs = suite(tmp_path, models=["telling:build"], seeds=[0, 1, 2, 3, 4, 5])
+    auto = machine(tmp_path, accelerator="auto", jobs=None)  # torch finds no GPU here, and takes the CPU
+    assert len(execute(runs, tmp_path / "runs", auto).done) == 6
+    seen = {tuple(line.split()) for line in (tmp_path / "telling.seen").read_text().splitlines()}
+    assert sorted(gpu for _, gpu in seen) == ["4", "6"]  # two processes, one GPU each, all the time
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "6,4"
 
 
 def test_what_is_done_is_not_repeated(tmp_path: Path) -> None:
@@ -186,12 +189,17 @@ def test_a_distributed_run_that_fails_says_why(tmp_path: Path) -> None:
     assert "at step" in failure.message
 
 
-def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "executor", ["local", pytest.param("ray", marks=pytest.mark.slow), pytest.param("slurm", marks=pytest.mark.slow)]
+)
+def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path, executor: str) -> None:
+    (tmp_path / "machine.yaml").write_text(f"executor: {executor}\naccelerator: cpu\nslurm: {{cluster: local}}\n")
     models = [{"name": "linear"}, {"name": "mlp", "recipe": {"epochs": 100_000}}]
     runs = suite(tmp_path, models=models)
     store = Store(tmp_path / "runs")
     command = [sys.executable, "-m", "cvbench", "run", str(tmp_path / "small.yaml"), "--store", str(store.root),
-               "--data-root", str(tmp_path), "--cache", str(tmp_path / "cache"), "--jobs", "1"]  # fmt: skip
+               "--data-root", str(tmp_path), "--cache", str(tmp_path / "cache"), "--jobs", "1", "--threads", "1",
+               "--machine", str(tmp_path / "machine.yaml")]  # fmt: skip
     # Whoever starts the tests in the background has told them to ignore Ctrl-C; the command must not inherit that.
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                preexec_fn=_heed_ctrl_c)  # fmt: skip
@@ -206,6 +214,11 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path) -> None
     assert store.record(runs[1]) is None
     assert store.state(runs[1], None) == "missing"
     assert not _children_of(process.pid)
+    written = under_way.read_bytes()
+    time.sleep(1)
+    assert under_way.read_bytes() == written  # whoever wrote it has ended as well
+    with store.lock(runs[1]):  # and holds it no longer
+        pass
 
 
 def _heed_ctrl_c() -> None:
@@ -221,11 +234,3 @@ def _parent(pid: str) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return -1
-
-
-def test_resources_follow_from_the_plan_alone() -> None:
-    cores = len(os.sched_getaffinity(0))
-    assert resources(Machine(accelerator="cpu"), 1) == (1, cores)
-    assert resources(Machine(accelerator="cpu"), 100) == (min(cores, 8), cores // min(cores, 8))
-    assert resources(Machine(accelerator="cpu", jobs=2, threads=3), 10) == (2, 3)
-    assert resources(Machine(accelerator="cuda"), 10)[0] == 1

@@ -20,6 +20,14 @@ LIMITS = (
     ("list models", 0.6),
     ("list datasets", 0.6),
 )
+PLAN_LIMIT, PLAN_TRIES = 2.0, 3
+# 4 datasets x 5 models x 500 seeds
+TEN_THOUSAND = f"""
+task: classification
+datasets: [mnist, cifar10, fashion_mnist, digits]
+models: [linear, mlp, lenet, zfnet, torchvision/alexnet]
+seeds: {list(range(500))}
+"""
 
 
 def measure() -> list[Row]:
@@ -28,6 +36,13 @@ def measure() -> list[Row]:
         # The best of several tries, because whatever else the machine does only ever adds.
         seconds = min(cpu_seconds(command.split()) for _ in range(TRIES))
         rows.append(Row(f"cvbench {command} (limit {limit} s)", seconds, limit, limit / seconds, 1.0))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "large.yaml"
+        file.write_text(TEN_THOUSAND)
+        for option in ([], ["--json"]):
+            seconds = min(cpu_seconds(["plan", str(file), *option]) for _ in range(PLAN_TRIES))
+            name = " ".join(["cvbench plan", *option, f"of 10,000 runs (limit {PLAN_LIMIT} s)"])
+            rows.append(Row(name, seconds, PLAN_LIMIT, PLAN_LIMIT / seconds, 1.0))
     return rows
 
 
