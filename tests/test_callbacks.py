@@ -121,7 +121,7 @@ def test_every_step_has_its_own_seed_whatever_happened_before(tmp_path: Path) ->
 def test_another_process_draws_other_numbers() -> None:
     found = []
     for rank in (0, 1):
-        trainer = type("Fake", (), {"global_step": 3, "global_rank": rank})()
+        trainer = type("Fake", (), {"global_step": 3, "global_rank": rank, "accumulate_grad_batches": 1})()
         StepSeeds(0).on_train_batch_start(trainer, Model(), None, 0)
         found.append(float(torch.rand(())))
     assert found[0] != found[1]

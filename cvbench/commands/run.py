@@ -65,7 +65,9 @@ def run(
                 "done": [_named(one) for one in outcomes.done],
                 "skipped": [_named(one) for one in outcomes.skipped],
                 "failed": [
-                    _named(one) | {"kind": failure.kind, "reason": failure.message, "folder": runs.folder(one)}
+                    _named(one)
+                    | {"kind": failure.kind, "reason": failure.message, "folder": runs.folder(one)}
+                    | {"attempts": [attempt.model_dump(mode="json") for attempt in failure.attempts]}
                     for one, failure in outcomes.failed
                 ],
                 "board": folder,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from cvbench.failure import Failure
 from cvbench.spec import RunSpec
-from cvbench.store import Failure, State, Store
+from cvbench.store import State, Store
 
 Rerun = Literal["missing", "failed", "all"]
 

@@ -8,16 +8,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cvbench.events import Event
 from cvbench.executors.base import killed
+from cvbench.failure import Failure
+from cvbench.logs import STACKS_SECONDS
 from cvbench.machine import Machine
 from cvbench.record import write_atomically
 from cvbench.spec import RunSpec
-from cvbench.store import Failure
 
 # What an outer launcher may have left; torchrun's children must not take it for their own.
 _LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -48,13 +50,20 @@ class Distributed:
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
             )
             self._process = process
+            late = threading.Event()
+            limit = threading.Timer((machine.time_limit or 0.0) + STACKS_SECONDS, self._end_late, [late])
             with process:  # closes the pipe
                 for line in process.stdout or ():
-                    kind, _, text = line.partition(" ")
-                    if kind == "@event":
+                    kind, _, text = line.rstrip().partition(" ")
+                    if kind == "@began" and machine.time_limit is not None:
+                        limit.start()
+                    elif kind == "@event":
                         tell(Event(**(json.loads(text) | {"run": run})))
             code = process.returncode
         self._process = None
+        limit.cancel()
+        if late.is_set():
+            return Failure.late(run, machine.time_limit or 0.0, _tail(folder / "processes.txt"))
         if code == 0 and (folder / "record.json").is_file():
             (folder / "job.json").unlink()
             return None
@@ -62,6 +71,10 @@ class Distributed:
         for told in sorted(folder.glob("failure-rank*.json"), key=lambda path: path.stat().st_mtime_ns):
             return Failure.model_validate_json(told.read_bytes())
         return killed(run, code, _tail(folder / "processes.txt"))
+
+    def _end_late(self, late: threading.Event) -> None:
+        late.set()
+        self.stop()
 
     def stop(self) -> None:
         """Ends torchrun and all its processes."""
@@ -71,11 +84,13 @@ class Distributed:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
             try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+            finally:  # at once after a second Ctrl-C
+                if process.poll() is None:
+                    # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
 
 
 def _tail(path: Path, lines: int = 40) -> str:

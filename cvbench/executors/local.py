@@ -8,15 +8,18 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from cvbench.events import Event
 from cvbench.executors.base import Outcomes, Rerun, is_due, unique
 from cvbench.executors.distributed import Distributed
+from cvbench.executors.retrying import run_with_retries
 from cvbench.executors.worker import Worker
+from cvbench.failure import Failure
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
-from cvbench.store import Failure, Store, revisions
+from cvbench.store import Store, revisions
 
 OnEvent = Callable[[Event], None]
 
@@ -49,7 +52,8 @@ def execute(
 ) -> Outcomes:
     """Does what `rerun` asks for and the store lacks. A run that fails costs itself only.
 
-    on_event is called in the calling thread. KeyboardInterrupt ends the workers and passes on; what is done is kept.
+    on_event is called in the calling thread. KeyboardInterrupt ends the workers and passes on; what is done is kept,
+    and a second one ends them at once. What a run is tried again for, `Machine.retries` says.
     planned: runs of the whole plan, where `runs` are only some of them. Raises ValueError for what no run could do.
     """
     tell = on_event or (lambda event: None)
@@ -147,9 +151,10 @@ class _Slot:
             if self.rerun != "all" and not is_due(run, self.store, self.revisions[run.run_id], self.rerun):
                 tell(Event("skipped", run))
                 return
-            working = self.store.begin(run)
             tell(Event("start", run))
-            failure = self.process.run(run, self.machine, working, tell)
+            failure = run_with_retries(
+                self.process, run, self.machine, partial(self._begin, run), tell, stopped=lambda: self.stopped
+            )
             if self.stopped:
                 return
             if failure is None:
@@ -157,6 +162,9 @@ class _Slot:
                 tell(Event("done", run, fraction=1.0))
             else:
                 self._fail(run, failure, tell)
+
+    def _begin(self, run: RunSpec, anew: bool) -> Path:
+        return self.store.begin(run, anew=anew or self.rerun == "all")
 
     def _fail(self, run: RunSpec, failure: Failure, tell: OnEvent) -> None:
         with contextlib.suppress(OSError, ValueError):  # a full disk or a read-only store may be the reason itself

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -13,9 +14,12 @@ from pathlib import Path
 
 from cvbench.events import Event
 from cvbench.executors.base import killed
+from cvbench.failure import Failure
+from cvbench.logs import STACKS_SECONDS
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
-from cvbench.store import Failure
+
+_BEGAN = "began"
 
 
 class Worker:
@@ -33,18 +37,37 @@ class Worker:
         process, pipe = self._started()
         try:
             pipe.send((run, machine, folder))
-            while True:
-                message = pipe.recv()
-                if isinstance(message, Event):
-                    tell(message)
-                else:
-                    return message  # type: ignore[no-any-return]
+            failure = self._follow(pipe, run, machine.time_limit, tell)
         except (EOFError, OSError):
-            _end(process)
-            pipe.close()
-            with self._lock:
-                self._alive = None
+            self._retire(process, pipe, patience=5)
             return killed(run, process.exitcode)
+        if failure is not None and failure.kind in ("out_of_memory", "time_limit"):
+            # The next run is to find all memory free, whatever an exception or a library still holds of it here.
+            self._retire(process, pipe, patience=0)
+        return failure
+
+    def _follow(
+        self, pipe: Connection, run: RunSpec, time_limit: float | None, tell: Callable[[Event], None]
+    ) -> Failure | None:
+        """What the process says of the run, until that ends or is late."""
+        deadline: float | None = None  # begins with the run, not with the import of torch
+        while pipe.poll(None if deadline is None else max(0.0, deadline - time.monotonic())):
+            message = pipe.recv()
+            if message == _BEGAN:
+                deadline = None if time_limit is None else time.monotonic() + time_limit + STACKS_SECONDS
+            elif isinstance(message, Event):
+                tell(message)
+            else:
+                return message  # type: ignore[no-any-return]
+        assert time_limit is not None
+        return Failure.late(run, time_limit)
+
+    def _retire(self, process: BaseProcess, pipe: Connection, patience: float) -> None:
+        """Ends the process; the next run starts another."""
+        _end(process, patience)
+        pipe.close()
+        with self._lock:
+            self._alive = None
 
     def stop(self) -> None:
         """Ends the process, for good: it has nothing to save, since what is finished is on disk."""
@@ -82,13 +105,15 @@ def _spawn(threads: int) -> tuple[BaseProcess, Connection]:
 
 def _end(process: BaseProcess, patience: float = 5) -> None:
     """Waits `patience` seconds, then ends the process, by force if need be."""
-    process.join(patience)
-    if process.is_alive():
-        process.terminate()
-        process.join(2)
-    if process.is_alive():
-        process.kill()
-        process.join()
+    try:
+        process.join(patience)
+        if process.is_alive():
+            process.terminate()
+            process.join(2)
+    finally:  # at once after a second Ctrl-C
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 def _serve(pipe: Connection) -> None:
@@ -103,6 +128,7 @@ def _serve(pipe: Connection) -> None:
         except EOFError:
             return
         try:
+            pipe.send(_BEGAN)
             run_in_harness(run, machine, folder, on_event=pipe.send)
             pipe.send(None)
         except Exception as error:  # a run that fails, whatever the reason, must not end the suite
