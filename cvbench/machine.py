@@ -136,14 +136,16 @@ def load_machine(path: Path | str | None = None, **overrides: Any) -> Machine:
             key = str(found["loc"][0]) if found["loc"] else ""
             option = "--" + key.removesuffix("_bytes").replace("_", "-")
             source = Document(option, {}, {}) if key in given else document
-            problems.append(source.problem(found["loc"], _explain(key, found)))
+            problems.append(source.problem(found["loc"], _explain(found)))
         raise SpecError(problems) from error
 
 
-def _explain(key: str, error: Any) -> str:
+def _explain(error: Any) -> str:
+    *above, key = map(str, error["loc"] or ("",))
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, Machine.model_fields, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(Machine.model_fields)}"
+        known = (Retries if above else Machine).model_fields
+        close = difflib.get_close_matches(key, known, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
         return f"unknown key {key!r}; {remedy}"
     message = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "Expected")
     return f"{key}: {message}" + ("" if "but got" in message else f", but got {error['input']!r}")

@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from cvbench.arrays import load_arrays
@@ -69,7 +68,8 @@ def left_by(run: RunSpec, store: Path) -> tuple[Record, dict[str, Any]]:
     found: dict[str, Any] = {f"metric {name}": value for name, value in record.metrics.items()}
     weights = torch.load(folder / "model.pt", weights_only=True)
     found |= {f"weights {name}": tensor.numpy().tobytes() for name, tensor in weights.items()}
-    found |= {f"evidence {name}": np.asarray(a).tobytes() for name, a in load_arrays(folder / "evidence.npz").items()}
+    evidence = load_arrays(folder / "evidence.npz")
+    found |= {f"evidence {n}": a.tolist() if a.dtype == object else a.tobytes() for n, a in evidence.items()}
     found |= {"curves": (folder / "curves.csv").read_text(), "selection": record.selection}
     found |= {"per class": record.per_class, "samples": record.samples}
     return record, found
