@@ -197,8 +197,8 @@ def truth_name(record: Record) -> str:
 
 
 def _goes_on(path: Path) -> bool:
-    """Whether a file of a working folder is for the next try."""
-    return path.name in (CHECKPOINT, "log.txt") or path.name.startswith(BEST_KEPT)
+    """Whether something in a working folder is for the next try: what trackers wrote goes on, too."""
+    return path.name in (CHECKPOINT, "log.txt", "tensorboard", "wandb") or path.name.startswith(BEST_KEPT)
 
 
 def _remove(path: Path) -> None:

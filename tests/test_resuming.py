@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from cvbench import randomness
-from cvbench.checkpoints import clear
+from cvbench.checkpoints import Best, clear
 from cvbench.harness import run as run_here
 from cvbench.machine import Machine
 from cvbench.resuming import conditions, look
@@ -65,7 +65,7 @@ def checkpoint(run: RunSpec, store: Path) -> Path:
     [
         # Moments are training steps, their checkpoints, validation steps: a kill in each of several epochs.
         ("classification", {"optimiser": "adam", "schedule": "one_cycle"}, [6, 3, 9]),
-        ("segmentation", {"optimiser": "sgd", "schedule": "poly", "val_every": 2}, [5, 7]),
+        ("segmentation", {"optimiser": "sgd", "schedule": "poly", "val_every": 2}, [5, 7, 6]),
         pytest.param("detection", {"steps": 7, "epochs": None}, [5, 6], marks=pytest.mark.slow),
         pytest.param("captioning", {"gradient_clip": 1.0, "warmup": 0.4}, [4, 8], marks=pytest.mark.slow),
     ],
@@ -168,6 +168,22 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_begins_anew(
     assert look(file.parent, {}).damaged
 
 
+def test_a_checkpoint_that_does_not_fit_the_model_fails_one_try_only(
+    killed: tuple[RunSpec, Path], tmp_path: Path
+) -> None:
+    run, folder = killed
+    shutil.copytree(folder / "killed", tmp_path / "killed")
+    file = checkpoint(run, tmp_path / "killed")
+    saved = torch.load(file, weights_only=True)
+    saved["state_dict"]["model.of_another"] = torch.zeros(1)
+    torch.save(saved, file)
+    with pytest.raises(RuntimeError, match="of_another"):
+        go_on(run, tmp_path, tmp_path / "runs")
+    working = checkpoint(run, tmp_path / "runs").parent
+    assert not (working / CHECKPOINT).exists()
+    assert (working / f"{CHECKPOINT}.damaged").exists()
+
+
 def test_a_run_begins_anew_where_its_numbers_would_differ(killed: tuple[RunSpec, Path], tmp_path: Path) -> None:
     run, folder = killed
     (said,) = go_on(run, folder, tmp_path / "runs", accumulate=2)
@@ -214,6 +230,18 @@ def test_a_checkpoint_holds_no_pickled_code(killed: tuple[RunSpec, Path]) -> Non
         content = archive.read(name)
     assert b"cnumpy" not in content
     assert b"ccvbench" not in content
+
+
+def test_the_best_score_goes_on_in_a_folder_that_was_moved(tmp_path: Path) -> None:
+    before, after = (Best(dirpath=tmp_path / name, filename="best", monitor="val/top1") for name in ("old", "new"))
+    path = str(tmp_path / "old" / "best.ckpt")
+    score = torch.tensor(0.5)
+    before.best_model_path, before.best_model_score, before.best_k_models = path, score, {path: score}
+    before.kth_best_model_path, before.kth_value = path, score
+    after.load_state_dict(before.state_dict())
+    assert after.best_model_path == str(tmp_path / "new" / "best.ckpt")
+    assert after.best_k_models == {after.best_model_path: score}
+    assert (after.best_model_score, after.kth_value) == (score, score)
 
 
 def test_clearing_leaves_what_is_not_for_going_on(tmp_path: Path) -> None:

@@ -195,9 +195,10 @@ def test_what_a_killed_try_can_be_gone_on_from_is_kept(store: Store) -> None:
         working = store.begin(run)
         for name in ("resume.ckpt", "best-at-7.ckpt", "log.txt", "best.ckpt", "half.npz", "resume.ckpt.new"):
             (working / name).write_text("before")
-        (working / "predictions").mkdir()
+        for name in ("predictions", "tensorboard"):
+            (working / name).mkdir()
         names = {path.name for path in store.begin(run).iterdir()}
-        assert names == {"spec.yaml", "resume.ckpt", "best-at-7.ckpt", "log.txt"}
+        assert names == {"spec.yaml", "resume.ckpt", "best-at-7.ckpt", "log.txt", "tensorboard"}
         assert (working / "resume.ckpt").read_text() == "before"
         assert [path.name for path in store.begin(run, anew=True).iterdir()] == ["spec.yaml"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -67,6 +68,8 @@ class Distributed:
         if code == 0 and (folder / "record.json").is_file():
             (folder / "job.json").unlink()
             return None
+        if (signalled := _first_signal(folder / "processes.txt")) is not None:
+            return killed(run, signalled, _tail(folder / "processes.txt"))
         # Each process that failed has left a file; the first to fail is the cause, others only lost their peer.
         for told in sorted(folder.glob("failure-rank*.json"), key=lambda path: path.stat().st_mtime_ns):
             return Failure.model_validate_json(told.read_bytes())
@@ -91,6 +94,13 @@ class Distributed:
                     # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
+
+
+def _first_signal(path: Path) -> int | None:
+    """The exit code (below 0) of the process that torchrun saw fail first, if a signal ended it; it leaves no file."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    found = re.search(r"exitcode\s*:\s*(-\d+)", text.rpartition("Root Cause (first observed failure)")[2])
+    return int(found[1]) if found else None
 
 
 def _tail(path: Path, lines: int = 40) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cvbench.machine import Machine, Retries
 from cvbench.spec import RunSpec
 from cvbench.store import Store
 from tests.executors.test_local import machine, suite
+from tests.killing import differences
 
 PLUGIN = '''
 """Models that misbehave while they train."""
@@ -47,9 +49,9 @@ def hangs(info):
 def exits(info):
     return Misbehaving(lambda self, images: os._exit(3))
 
-def dies_once(info, *, mark):
+def dies_once(info, *, mark, seen=5):
     def act(self, images):
-        if self.seen == 5 and not Path(mark).exists():
+        if self.seen == seen and not Path(mark).exists():
             Path(mark).touch()
             os.kill(os.getpid(), signal.SIGKILL)
     return Misbehaving(act)
@@ -135,13 +137,29 @@ def test_a_killed_worker_is_tried_again_from_its_checkpoint(folder: Path) -> Non
 
 
 @pytest.mark.slow
-def test_two_processes_that_hang_or_lack_memory_do_alike(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+def test_two_processes_of_which_one_is_killed_go_on_to_the_same_bits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    (run,) = moody(folder, "dies_once", mark=str(folder / "died"), seen=15, recipe=SINGLE | {"augment": {"shift": 1}})
+    events: list[Event] = []
+    store = Store(folder / "killed")
+    on = machine(folder, devices=2, checkpoint_every=1e-9)
+    assert execute([run], store, on, on_event=events.append).failed == []
+    assert [event.message for event in events if event.kind == "resume"] == [
+        "goes on from its last checkpoint, step 10 of 36"
+    ]
+    assert execute([run], folder / "whole", on).failed == []  # it does not die again
+    assert differences(run, folder / "whole", folder / "killed") == []
+
+
+@pytest.mark.slow
+def test_two_processes_that_hang_or_lack_memory_do_as_one_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     runs = moody(folder, "hangs") + moody(folder, "greedy", most=16)
     store = Store(folder / "runs")
-    outcomes = execute(runs, store, machine(folder, devices=2, time_limit=20))
-    assert outcomes.done == [runs[1]]
-    ((_, failure),) = outcomes.failed
+    ((_, failure),) = execute(runs[:1], store, machine(folder, devices=2, time_limit=20)).failed
+    assert execute(runs[1:], store, machine(folder, devices=2)).done == runs[1:]
     assert failure.kind == "time_limit"
     record = store.record(runs[1])
     assert record is not None

@@ -106,6 +106,7 @@ def test_segmentation_counts_pixels_that_are_not_void(weights: Tensor | None) ->
         for i in (0, 2, 4)
     ]
     found = gradient(task, parts, batch=2)
+    task.losses.check(epoch=0)  # nor is the loss of that part 0 / 0
     weight = torch.tensor([0.5, -1.0, 2.0], requires_grad=True)
     logits = (images * weight[None, :, None, None]).permute(0, 2, 3, 1)[masks != VOID]
     F.cross_entropy(logits, masks[masks != VOID].long(), weight=weights).backward()
