@@ -25,7 +25,10 @@ def derived_seed(*facts: object) -> int:
 
 
 class StepSeeds(L.Callback):
-    """Seeds torch before each training step from (seed, stage, step, rank), so that dropout needs no saved state."""
+    """Seeds torch before each training step from (seed, stage, step, rank), so that dropout needs no saved state.
+
+    Of a step in parts, the first has the seed of the whole, the others have seeds of their own.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -33,11 +36,16 @@ class StepSeeds(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        _seed(derived_seed(self.seed, "train", trainer.global_step, trainer.global_rank), pl_module.device)
+        part = batch_idx % trainer.accumulate_grad_batches
+        facts = ("train", trainer.global_step, trainer.global_rank, *([part] if part else []))
+        _seed(derived_seed(self.seed, *facts), pl_module.device)
 
 
 class ValidateLast(L.Callback):
     """Validates the last epoch whatever `val_every` is, so that the end of a schedule can be selected."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)  # which an epoch that is taken up in its middle does not have
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch + 1 == trainer.max_epochs:
@@ -98,15 +106,22 @@ class Throughput(L.Callback):
         self._started: float | None = None
         self._energy = Energy()
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.go_on()  # an epoch that is taken up in its middle has no start
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.go_on()
+
+    def go_on(self) -> None:
+        """The clock goes, from now."""
         self._start()
         self._energy.start()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._trained()
+        self.pause()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._trained()  # nothing where validation has stopped it
+        self.pause()  # nothing where validation has stopped it
         self.images += self.images_per_epoch
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -115,11 +130,21 @@ class Throughput(L.Callback):
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.test_seconds = self._stop()
 
-    def _trained(self) -> None:
+    def pause(self) -> bool:
+        """The clock stops, and what was trained until now counts; whether it was going."""
+        going = self._started is not None
         self.train_seconds += self._stop()
         joules = self._energy.stop()
         if joules is not None:
             self.train_joules = (self.train_joules or 0.0) + joules
+        return going
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("train_seconds", "images", "train_joules")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def _start(self) -> None:
         synchronise()

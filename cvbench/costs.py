@@ -67,6 +67,8 @@ class PeakMemory:
     """The most memory that a run used: of the GPU's allocator where there is one, else of the process."""
 
     def __init__(self) -> None:
+        #: bytes that earlier tries of the run used at most
+        self.earlier = 0
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         # Linux forgets the process's high-water mark when asked so: a warm worker has had other runs before.
@@ -74,7 +76,10 @@ class PeakMemory:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
     def read(self) -> int:
-        """Bytes since this object was made; on systems that cannot forget, since the process began."""
+        """Bytes since this object was made, or `earlier`; on systems that cannot forget, since the process began."""
+        return max(self.earlier, self._now())
+
+    def _now(self) -> int:
         if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
             return int(torch.cuda.max_memory_allocated())
         try:

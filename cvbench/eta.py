@@ -18,6 +18,8 @@ class Clock:
         self._counts: Counter[str] = Counter()
         self._fractions: dict[str, float] = {}
         self._starts: dict[str, float] = {}
+        # Where each run's present try began: its time, and how far the run was.
+        self._bases: dict[str, tuple[float, float]] = {}
 
     def note(self, event: Event) -> None:
         """Takes one event into account."""
@@ -27,6 +29,9 @@ class Clock:
             self._fractions.pop(run_id, None)
         elif event.kind == "start":
             self._fractions[run_id], self._starts[run_id] = 0.0, self._now()
+            self._bases[run_id] = self._now(), 0.0
+        elif event.kind in ("retry", "resume"):
+            self._fractions[run_id], self._bases[run_id] = event.fraction, (self._now(), event.fraction)
         elif run_id in self._fractions:
             self._fractions[run_id] = max(self._fractions[run_id], event.fraction)
 
@@ -58,9 +63,10 @@ class Clock:
     def run_eta(self, run: RunSpec) -> float | None:
         """Seconds that one active run still needs."""
         fraction = self._fractions.get(run.run_id, 0.0)
-        if fraction <= 0.01:
+        began, base = self._bases.get(run.run_id, (0.0, 0.0))
+        if fraction - base <= 0.01:
             return None
-        return (self._now() - self._starts[run.run_id]) / fraction * (1.0 - fraction)
+        return (self._now() - began) / (fraction - base) * (1.0 - fraction)
 
 
 def describe(event: Event, eta: float | None = None) -> str:
@@ -87,7 +93,7 @@ def describe(event: Event, eta: float | None = None) -> str:
             return "fitting what gradient descent does not"
         case "test":
             return "testing"
-        case "note":
+        case "note" | "resume" | "retry":
             return first_line
 
 

@@ -19,28 +19,33 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from cvbench import catalog
 from cvbench.callbacks import OnEvent, Progress, StepSeeds, Throughput, ValidateLast, derived_seed
+from cvbench.checkpoints import BEST, Best, Checkpoints, TakenUp, Tries
 from cvbench.costs import PeakMemory
 from cvbench.data.base import DatasetInfo
 from cvbench.data.files import sha256
 from cvbench.devices import Accelerator, check_precision, pick_accelerator
 from cvbench.events import Event
+from cvbench.failure import Failure
 from cvbench.finalising import finalise, seed_everything
 from cvbench.loading.datamodule import DataModule
-from cvbench.logs import logged_to
+from cvbench.logs import logged_to, stacks_after
 from cvbench.machine import Machine
 from cvbench.models.weights import load_backbone, load_weights
 from cvbench.record import Record, write_atomically
 from cvbench.results import Tested, conclude
+from cvbench.resuming import conditions, fit, look, tell_taken_up
 from cvbench.spec import ModelRef, Recipe, RunSpec, Weights
-from cvbench.store import Failure, load_dataset
+from cvbench.store import load_dataset
 from cvbench.tasks.base import Predictions, Task
 from cvbench.trackers import build_tracker
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,12 +111,12 @@ def run(spec: RunSpec, machine: Machine, folder: Path, *, on_event: OnEvent | No
     """
     tell = on_event or (lambda event: None)
     folder.mkdir(parents=True, exist_ok=True)
-    with logged_to(folder / "log.txt"):
+    with logged_to(folder / "log.txt"), stacks_after(machine.time_limit, folder / "log.txt"):
         return _run(spec, machine, folder, tell)
 
 
 def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record | None:
-    started_at, memory = datetime.now(UTC), PeakMemory()
+    tries, memory = Tries(datetime.now(UTC)), PeakMemory()
     recipe, accelerator = spec.recipe, pick_accelerator(machine)
     check_precision(recipe.precision, accelerator)
     batch_size = machine.batch_per_device(recipe.batch_size)
@@ -131,7 +136,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
             f"{spec.model.name}: the weights lack {shown} for {info.num_classes} classes; train them first"
         )
     if reinitialised:
-        logging.getLogger(__name__).info("initialised afresh, not from the weights: %s", ", ".join(reinitialised))
+        log.info("initialised afresh, not from the weights: %s", ", ".join(reinitialised))
     if spec.mode == "train" and frozen_as_drawn(spec.model):
         tell(Event("note", spec, message="`freeze` is set, but no weights are given: random layers will stay random"))
     kind = task_class(spec.task)
@@ -153,6 +158,10 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     length = training_length(recipe, len(dataset.splits["train"])) if train else Length(1, 1)
     data.steps_per_epoch = length.steps_per_epoch
     task = kind(model, info, recipe, length.steps)
+    task.accumulate(machine.accumulate, batch_size)
+    if machine.accumulate > 1 and descend:
+        parts = f"{machine.accumulate} parts of {batch_size}"
+        log.info("a device's share of a batch is taken in %s, which is all that batch norm sees at once", parts)
     if train and recipe.class_weights != "none":
         task.balance_classes(dataset.splits["train"])
     best = _checkpoint(spec, folder) if validate else None
@@ -161,10 +170,15 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     timing = Throughput(per_epoch)
     callbacks = [StepSeeds(spec.seed), ValidateLast(), Progress(spec, length.epochs, length.steps, tell), timing]
     callbacks += [best] if best is not None else []
+    now = conditions(spec, machine, accelerator, threads, info)
+    taken_up = look(folder, now) if descend else TakenUp()
+    if descend:
+        callbacks.append(Checkpoints(folder, machine.checkpoint_every, now, taken_up, tries, timing, memory))
     trainer = build_trainer(spec, machine, accelerator, folder, length, validate, callbacks)
     selected_epoch = None
     if descend:
-        trainer.fit(task, datamodule=data)
+        tell_taken_up(taken_up, spec, (length.epochs, length.steps), tell)
+        fit(trainer, task, data, taken_up)
     if best is not None:
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
         task.load_state_dict(state["state_dict"])
@@ -180,7 +194,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     if not trainer.is_global_zero:
         return None
     on = (accelerator, threads)
-    return conclude(Tested(spec, machine, folder, dataset, info, task, selected_epoch, timing, memory, *on, started_at))
+    return conclude(Tested(spec, machine, folder, dataset, info, task, selected_epoch, timing, memory, *on, tries))
 
 
 def build_trainer(
@@ -213,7 +227,8 @@ def build_trainer(
         num_sanity_val_steps=0,
         logger=build_tracker(machine.tracker, spec, folder) or False,
         callbacks=callbacks,
-        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        accumulate_grad_batches=machine.accumulate if spec.mode == "train" else 1,
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=50,
@@ -222,9 +237,9 @@ def build_trainer(
 
 def _checkpoint(spec: RunSpec, folder: Path) -> ModelCheckpoint:
     _, metrics = catalog.metrics(spec.task)
-    return ModelCheckpoint(
+    return Best(
         dirpath=folder,
-        filename="best",
+        filename=BEST.removesuffix(".ckpt"),
         monitor=f"val/{spec.primary}",
         mode=metrics[spec.primary][0],
         save_top_k=1,
@@ -247,6 +262,8 @@ def main(job: Path) -> None:
             shown = event._asdict() | {"run": event.run.run_id, "metrics": dict(event.metrics), "failure": None}
             print("@event " + json.dumps(shown), flush=True)
 
+    if first:
+        print("@began", flush=True)
     try:
         run(
             RunSpec.model_validate_json(json.dumps(given["spec"])),

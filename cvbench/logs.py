@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Between the stacks of a run that is late and its end.
+STACKS_SECONDS = 1.0
+
+
+@contextmanager
+def stacks_after(seconds: float | None, path: Path) -> Iterator[None]:
+    """A run that takes longer says at that moment, in the file `path`, where each of its threads is."""
+    if seconds is None:
+        yield
+        return
+    with path.open("a", encoding="utf-8") as file:
+        faulthandler.dump_traceback_later(seconds, file=file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextmanager

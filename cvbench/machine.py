@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
-from cvbench.clusters import Ray, Slurm, as_bytes
+from cvbench.clusters import Ray, Slurm
 from cvbench.spec import Frozen
+from cvbench.units import as_bytes, as_seconds
 
 DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cvbench"
 
@@ -21,6 +22,19 @@ Executor = Literal["local", "ray", "slurm"]
 
 # Not strict: Python code gives strings as well as paths, and a job file has only strings.
 LocalPath = Annotated[Path, Field(strict=False), AfterValidator(Path.expanduser)]
+
+
+class Retries(Frozen):
+    """How often a run is tried again by itself in one suite, by what ended it.
+
+    killed: its process was; the next try goes on from the last checkpoint. out_of_memory: each next try takes half the
+    batch at once and twice as many of them a step (`Machine.accumulate`). time_limit: it took longer than that.
+    What the run itself raised, a diverged loss among it, would come again and is never tried again by itself.
+    """
+
+    killed: Annotated[int, Field(ge=0)] = 1
+    out_of_memory: Annotated[int, Field(ge=0)] = 1
+    time_limit: Annotated[int, Field(ge=0)] = 0
 
 
 class Machine(Frozen):
@@ -34,6 +48,11 @@ class Machine(Frozen):
     cache_limit_bytes: data sets whose decoded pixels fit below it are decoded once into a memory map under `cache`;
     in YAML and on the command line a size with its unit (`4GiB`) will do. save_predictions: keep the label maps of
     the test split as PNG files in the run's folder, for segmentation.
+    accumulate: parts that a device's share of a batch is taken in, one after the other, where it does not fit into
+    memory at once; the gradient stays that of the whole batch (see `cvbench.tasks.accumulation`).
+    checkpoint_every: seconds of training between two checkpoints that a killed run goes on from; 0: none are written.
+    time_limit: seconds that one try of a run may take before it is ended; absent: any. Both take units, too (`5min`,
+    `2h`). retries: what is tried again by itself.
     """
 
     executor: Executor = "local"
@@ -49,13 +68,18 @@ class Machine(Frozen):
     cache_limit_bytes: Annotated[int, BeforeValidator(as_bytes), Field(ge=0)] = 4 << 30
     tracker: Tracker = "none"
     save_predictions: bool = False
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    checkpoint_every: Annotated[float, BeforeValidator(as_seconds), Field(ge=0)] = 300.0
+    time_limit: Annotated[float, BeforeValidator(as_seconds), Field(gt=0)] | None = None
+    retries: Annotated[Retries, Field(strict=False)] = Retries()
 
     def batch_per_device(self, batch_size: int) -> int:
-        """The share of a global batch that each device of a run gets. Raises ValueError where it would not be whole."""
-        if batch_size % self.devices:
-            rule = f"Expected recipe.batch_size to be a multiple of {self.devices} devices, but got {batch_size}"
+        """What each device of a run takes of a global batch at once. Raises ValueError where it would not be whole."""
+        if batch_size % (self.devices * self.accumulate):
+            parts = f" in {self.accumulate} parts each" if self.accumulate > 1 else ""
+            rule = f"Expected recipe.batch_size to be a multiple of {self.devices} devices{parts}, but got {batch_size}"
             raise ValueError(f"{rule}; the global batch size is part of the recipe and is never changed")
-        return batch_size // self.devices
+        return batch_size // (self.devices * self.accumulate)
 
 
 def load_machine(path: Path | str | None = None, **overrides: Any) -> Machine:
@@ -89,7 +113,7 @@ def load_machine(path: Path | str | None = None, **overrides: Any) -> Machine:
 def _explain(error: Any) -> str:
     where = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        parts: dict[str, type[BaseModel]] = {"ray": Ray, "slurm": Slurm}
+        parts: dict[str, type[BaseModel]] = {"ray": Ray, "slurm": Slurm, "retries": Retries}
         shape = parts[str(error["loc"][0])] if len(error["loc"]) > 1 else Machine
         close = difflib.get_close_matches(str(error["loc"][-1]), shape.model_fields, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(shape.model_fields)}"

@@ -20,12 +20,18 @@ OnEvent = Callable[[Event], None]
 #: plain lines: seconds between two epoch lines of one run, so that a log of 300 epochs stays readable
 EPOCH_LINE_SECONDS = 10.0
 
-_MARK = {"done": "[green]✓[/]", "failed": "[bold red]✗[/]", "note": "[yellow]·[/]"}
+_MARK = {
+    "done": "[green]✓[/]",
+    "failed": "[bold red]✗[/]",
+    "note": "[yellow]·[/]",
+    "retry": "[yellow]↻[/]",
+    "resume": "[yellow]·[/]",
+}
 
 
 @contextmanager
 def progress(planned: Sequence[RunSpec], *, quiet: bool = False, console: Console | None = None) -> Iterator[OnEvent]:
-    """Gives the function to call with every event. quiet: shows failures and notes only."""
+    """Gives the function to call with every event. quiet: shows failures, retries and notes only."""
     console = console or Console(stderr=True, highlight=False)
     total = len({run.run_id for run in planned})  # what two benchmarks share is run once
     if quiet or not console.is_terminal:
@@ -46,7 +52,7 @@ class PlainLines:
         self._clock.note(event)
         if event.kind in ("step", "epoch") and not self._due(event):
             return
-        if self._quiet and event.kind not in ("failed", "note"):
+        if self._quiet and event.kind not in ("failed", "note", "retry"):
             return
         place = f"[{self._clock.finished:>{len(str(self._clock.total))}}/{self._clock.total}]"
         event = _timed(event, self._clock)

@@ -57,6 +57,8 @@ class Execution(_Part):
     """How the recipe was carried out on this machine; never part of the hash.
 
     jobs: how many runs went at once, which costs were measured under; None where the run was started alone.
+    accumulate: parts that each device took its share of a batch in, one after the other; batch norm sees one part.
+    resumed: how often the run was killed and went on from a checkpoint; its costs are of all tries' work that counted.
     """
 
     accelerator: str
@@ -65,6 +67,8 @@ class Execution(_Part):
     threads: int
     batch_per_device: int
     jobs: int | None = None
+    accumulate: int = 1
+    resumed: int = 0
 
 
 class DatasetFacts(_Part):

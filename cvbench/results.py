@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from cvbench import catalog, costs
 from cvbench.arrays import digest, save_arrays
 from cvbench.callbacks import Throughput
+from cvbench.checkpoints import Tries, clear
 from cvbench.data.base import Dataset, DatasetInfo
 from cvbench.data.files import sha256
 from cvbench.devices import Accelerator, device_name
@@ -57,7 +57,7 @@ class Tested:
     memory: costs.PeakMemory
     accelerator: Accelerator
     threads: int
-    started_at: datetime
+    tries: Tries
 
 
 def conclude(run: Tested) -> Record:
@@ -103,10 +103,12 @@ def conclude(run: Tested) -> Record:
             threads=run.threads,
             jobs=run.machine.jobs,
             batch_per_device=run.machine.batch_per_device(spec.recipe.batch_size),
+            accumulate=run.machine.accumulate if spec.mode == "train" else 1,
+            resumed=run.tries.resumed,
         ),
         environment=environment(),
         evaluator_version=EVALUATOR_VERSION,
-        started_at=run.started_at,
+        started_at=run.tries.started_at,
     )
     if run.info.vocabulary is not None:
         write_atomically(run.folder / VOCABULARY_FILE, to_text(run.info.vocabulary))
@@ -118,7 +120,7 @@ def conclude(run: Tested) -> Record:
     torch.save(task.model.state_dict(), run.folder / "model.pt")
     draw_samples(task, run.dataset.splits["test"], run.folder / "samples.png", title=title)
     keep_gallery(task, run.dataset.splits["test"], task.scores.by_sample(evidence, truth), run.folder / GALLERY)
-    (run.folder / "best.ckpt").unlink(missing_ok=True)
+    clear(run.folder)
     write_record(record, run.folder / "record.json")
     return record
 

@@ -179,5 +179,8 @@ def environment(record: Record) -> dict[str, Any]:
     """What may change a number or a time: device, threads and versions; nothing that names a person or host."""
     asked = {"accelerator", "devices", "device_name", "threads"}
     execution = record.execution.model_dump(include=asked) if record.execution else {}
+    if record.execution and record.execution.accumulate > 1:
+        # batch norm, where the model has it, saw other batches than the recipe's
+        execution |= {"batches_in_parts": record.execution.accumulate}
     private = {"hostname", "host", "user", "argv", "command", "cwd", "executable", "path"}
     return execution | {key: value for key, value in sorted(record.environment.items()) if key not in private}

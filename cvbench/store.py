@@ -9,16 +9,14 @@ import io
 import json
 import re
 import shutil
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
 from cvbench import catalog
+from cvbench.failure import Failure as Failure
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import NewerSchemaError, Record, read_record, write_atomically
 from cvbench.spec import DatasetRef, RunSpec
@@ -28,27 +26,11 @@ if TYPE_CHECKING:
 
 # Where a run is written until it is finished, inside its folder.
 _WORKING = ".new"
+# In there, what a killed try leaves to go on from: `cvbench.resuming`, which judges whether it can be.
+CHECKPOINT = "resume.ckpt"
+BEST_KEPT = "best-at-"  # and a step: the best weights so far, as they were then
 
 State = Literal["done", "missing", "failed", "outdated", "stale"]
-
-
-class Failure(BaseModel):
-    """Why a run has no record. kind: the exception's name, or `killed`, `interrupted`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
-    run_id: str
-    kind: str
-    message: str
-    traceback: str = ""
-    failed_at: datetime
-
-    @classmethod
-    def of(cls, run: RunSpec, error: BaseException) -> Failure:
-        """An exception as the store keeps it."""
-        text = "".join(traceback.format_exception(error))
-        kind, now = type(error).__name__, datetime.now(UTC)
-        return cls(run_id=run.run_id, kind=kind, message=str(error), traceback=text, failed_at=now)
 
 
 @lru_cache(maxsize=4096)
@@ -124,11 +106,12 @@ class Store:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield folder
 
-    def begin(self, run: RunSpec) -> Path:
-        """An empty working folder inside the run's; what stands there already is kept until `finish`.
+    def begin(self, run: RunSpec, *, anew: bool = False) -> Path:
+        """A working folder inside the run's; what stands there already is kept until `finish`.
 
-        Call it under the lock. A damaged record is set aside as `record.json.damaged`, and the folder of a try that was
-        killed goes. Raises ValueError for a record that a newer cvbench wrote: it is not ours to replace.
+        It is empty but for what a try that was killed has left to go on from: its checkpoint and its log; with `anew`
+        these go, too. Call it under the lock. A damaged record is set aside as `record.json.damaged`. Raises ValueError
+        for a record that a newer cvbench wrote: it is not ours to replace.
         """
         folder = self.folder(run)
         path = folder / "record.json"
@@ -139,8 +122,12 @@ class Store:
         except ValueError:
             path.replace(path.with_name("record.json.damaged"))
         working = folder / _WORKING
-        _remove(working)
-        working.mkdir()
+        if anew or not (working / CHECKPOINT).is_file():
+            _remove(working)
+        working.mkdir(exist_ok=True)
+        for path in working.iterdir():
+            if not _goes_on(path):
+                _remove(path)
         from ruamel.yaml import YAML
 
         text = io.StringIO()
@@ -167,20 +154,27 @@ class Store:
                 folder.parent.rmdir()
 
     def fail(self, run: RunSpec, failure: Failure) -> None:
-        """Notes why the run failed; a record from before stays, and the try's log is kept beside it."""
+        """Notes why the run failed; a record from before stays, and the try's log is kept beside it.
+
+        A checkpoint stays for the next try, where that could end otherwise (`Failure.leaves_a_checkpoint`).
+        """
         folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
         working = folder / _WORKING
+        stays = failure.leaves_a_checkpoint and (working / CHECKPOINT).is_file()
         if (folder / "record.json").is_file():
             if (working / "log.txt").is_file():
-                (working / "log.txt").replace(folder / "failure.log")
-            _remove(working)
+                shutil.copyfile(working / "log.txt", folder / "failure.log")
         elif working.is_dir():
             (working / "record.json").unlink(missing_ok=True)
-            self._replace(run, working)
+            self._replace(run, working, stays=stays)
+            if stays and (working / "log.txt").is_file():
+                shutil.copyfile(working / "log.txt", folder / "log.txt")
+        if not stays:
+            _remove(working)
         write_atomically(folder / "failure.json", failure.model_dump_json(indent=1) + "\n")
 
-    def _replace(self, run: RunSpec, working: Path) -> None:
+    def _replace(self, run: RunSpec, working: Path, *, stays: bool = False) -> None:
         folder = self.folder(run)
         # The old record goes first and the new one comes last, so that no half-old folder ever counts as done.
         (folder / "record.json").unlink(missing_ok=True)
@@ -188,8 +182,10 @@ class Store:
             if path.name not in {".lock", _WORKING, "record.json.damaged"}:
                 _remove(path)
         for path in sorted(working.iterdir(), key=lambda path: path.name == "record.json"):
-            path.replace(folder / path.name)
-        working.rmdir()
+            if not (stays and _goes_on(path)):
+                path.replace(folder / path.name)
+        if not stays:
+            working.rmdir()
 
     def _keep_truth(self, record: Record, path: Path) -> None:
         """Truth is kept once per data revision and protocol, beside the models: `<store>/<dataset>/truth-….npz`."""
@@ -212,6 +208,11 @@ def truth_name(record: Record) -> str:
     """The file of a run's truth in `<store>/<dataset>/`: one for each data revision and protocol."""
     facts = json.dumps([record.spec.task, record.dataset.revision, record.dataset.protocol], sort_keys=True)
     return f"truth-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
+
+
+def _goes_on(path: Path) -> bool:
+    """Whether something in a working folder is for the next try: what trackers wrote goes on, too."""
+    return path.name in (CHECKPOINT, "log.txt", "tensorboard", "wandb") or path.name.startswith(BEST_KEPT)
 
 
 def _remove(path: Path) -> None:

@@ -121,7 +121,7 @@ def test_every_step_has_its_own_seed_whatever_happened_before(tmp_path: Path) ->
 def test_another_process_draws_other_numbers() -> None:
     found = []
     for rank in (0, 1):
-        trainer = type("Fake", (), {"global_step": 3, "global_rank": rank})()
+        trainer = type("Fake", (), {"global_step": 3, "global_rank": rank, "accumulate_grad_batches": 1})()
         StepSeeds(0).on_train_batch_start(trainer, Model(), None, 0)
         found.append(float(torch.rand(())))
     assert found[0] != found[1]
@@ -171,3 +171,32 @@ def test_validating_every_second_epoch_counts_all_epochs(tmp_path: Path, clock: 
     timing = Throughput(images_per_epoch=8)
     fit(tmp_path, Model(clock), timing, max_epochs=3, check_val_every_n_epoch=2)
     assert (timing.train_seconds, timing.images) == (12, 24)
+
+
+def test_clocks_go_on_after_a_kill_and_stand_still_while_saving(clock: Clock) -> None:
+    first = Throughput(images_per_epoch=8)
+    first.on_train_epoch_start(None, None)  # type: ignore[arg-type]
+    clock.work(3)
+    assert first.pause()
+    clock.work(1000)  # a slow disk
+    saved = first.state_dict()
+    first.go_on()
+    clock.work(500)  # lost with the kill
+    second = Throughput(images_per_epoch=8)
+    second.load_state_dict(saved)
+    second.on_train_start(None, None)  # type: ignore[arg-type]
+    clock.work(2)
+    second.on_train_epoch_end(None, None)  # type: ignore[arg-type]
+    assert not second.pause()
+    assert (second.train_seconds, second.images) == (5, 8)
+
+
+def test_parts_of_a_step_draw_other_numbers_and_the_first_what_a_whole_one_draws(tmp_path: Path) -> None:
+    drawn = []
+    for parts in (1, 2):
+        model = Model()
+        fit(tmp_path, model, StepSeeds(5), accumulate_grad_batches=parts)
+        drawn.append(model.drawn)
+    whole, halves = drawn
+    assert halves[::2] == whole[:4]  # half as many steps
+    assert not set(halves[1::2]) & set(whole)

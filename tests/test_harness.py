@@ -21,7 +21,7 @@ from cvbench.plan import plan
 from cvbench.record import Record, read_record
 from cvbench.spec import Recipe, RunSpec
 from cvbench.suite import load_suite
-from cvbench.tasks.base import LossIsNotFiniteError
+from cvbench.tasks.losses import LossIsNotFiniteError
 from cvbench.trained import load_model, load_task
 
 TELLER = {"embedding": 16, "hidden": 24, "attention": 8, "encoder_width": 4}

@@ -104,6 +104,15 @@ def test_environments_are_listed_once():
     assert [row.environments for row in board.boards[0].rows] == [(0,), (0, 1)]
 
 
+def test_batches_in_parts_are_another_environment():
+    (run,) = plan(("a",), seeds=(0,))
+    plain = record(run, 0.9)
+    halved = plain.execution.model_copy(update={"accumulate": 2})
+    (told,) = rank(suite(), [run], [record(run, 0.9, execution=halved)]).environments
+    assert told["batches_in_parts"] == 2
+    assert "batches_in_parts" not in rank(suite(), [run], [plain]).environments[0]
+
+
 def test_the_board_tells_how_to_reproduce_it_and_not_whose_folders_these_are():
     model = ModelRef(name="fcn", options={}, weights=Weights(source="/home/someone/secret/vgg.pth", sha256="ab" * 32))
     runs = [spec("fcn", model=model)]

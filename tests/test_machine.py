@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cvbench.clusters import parse_bytes, parse_minutes
-from cvbench.machine import Machine, load_machine
+from cvbench.machine import Machine, Retries, load_machine
+from cvbench.units import parse_bytes, parse_minutes, parse_seconds
 from cvbench.yamlfile import SpecError
 
 
@@ -101,3 +101,36 @@ def test_a_global_batch_is_shared_whole_or_not_at_all():
     assert Machine(devices=4).batch_per_device(256) == 64
     with pytest.raises(ValueError, match=r"Expected recipe\.batch_size to be a multiple of 2 devices, but got 63"):
         Machine(devices=2).batch_per_device(63)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90.0), ("90s", 90.0), ("5min", 300.0), ("2 h", 7200.0), ("1.5d", 129_600.0), (7, 7.0), (0.5, 0.5)],
+)
+def test_durations(text: str | float, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5m", "-1s", "two hours", "1h30min"])
+def test_durations_that_say_nothing(text: str) -> None:
+    with pytest.raises(ValueError, match="Expected a duration such as 90s, 5min, 2h or a number of seconds"):
+        parse_seconds(text)
+
+
+def test_what_is_tried_again_and_when_checkpoints_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "machine.yaml"
+    file.write_text("checkpoint_every: 10min\ntime_limit: 2h\nretries: {killed: 3}\n")
+    machine = load_machine(file, checkpoint_every="30s")
+    assert (machine.checkpoint_every, machine.time_limit) == (30.0, 7200.0)
+    assert machine.retries == Retries(killed=3, out_of_memory=1, time_limit=0)
+    file.write_text("time_limit: 0\nretries:\n  killd: 3\n")
+    with pytest.raises(SpecError) as caught:
+        load_machine(file)
+    assert f"{file}:1: time_limit: Expected greater than 0, but got 0" in str(caught.value)
+    assert f"{file}:3: unknown key 'retries.killd'; did you mean 'killed'?" in str(caught.value)
+
+
+def test_parts_of_a_batch_must_be_whole() -> None:
+    assert Machine(devices=2, accumulate=4).batch_per_device(64) == 8
+    with pytest.raises(ValueError, match=r"a multiple of 2 devices in 4 parts each, but got 60"):
+        Machine(devices=2, accumulate=4).batch_per_device(60)

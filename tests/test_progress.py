@@ -49,6 +49,23 @@ def test_what_is_skipped_takes_no_time() -> None:
     assert (clock.finished, clock.failed) == (2, 1)
 
 
+def test_a_run_that_goes_on_is_timed_from_there() -> None:
+    time = Time()
+    clock = Clock(1, time)
+    clock.note(Event("start", FIRST))
+    time.now += 50
+    clock.note(Event("step", FIRST, fraction=0.5))
+    clock.note(Event("retry", FIRST))
+    assert clock.share == 0.0
+    clock.note(Event("resume", FIRST, fraction=0.4))
+    assert clock.run_eta(FIRST) is None
+    time.now += 10
+    clock.note(Event("step", FIRST, fraction=0.6))
+    assert clock.run_eta(FIRST) == pytest.approx(20.0)  # a fifth took 10 s, two are left
+    clock.note(Event("done", FIRST))
+    assert clock.took(FIRST) == pytest.approx(60.0)  # all tries
+
+
 def test_fractions_never_go_back() -> None:
     clock = Clock(1, Time())
     clock.note(Event("start", FIRST))
@@ -67,6 +84,8 @@ def test_fractions_never_go_back() -> None:
         (Event("skipped", FIRST), "kept"),
         (Event("start", FIRST), "started"),
         (Event("test", FIRST), "testing"),
+        (Event("resume", FIRST, 3, 10, message="goes on from its last checkpoint"), "goes on from its last checkpoint"),
+        (Event("retry", FIRST, message="out of memory; tries again"), "out of memory; tries again"),
         (Event("note", FIRST, message="no bf16 here"), "no bf16 here"),
     ],
 )

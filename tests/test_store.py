@@ -189,6 +189,41 @@ def test_what_a_killed_try_left_is_gone_at_the_next(store: Store) -> None:
         assert [path.name for path in store.begin(run).iterdir()] == ["spec.yaml"]
 
 
+def test_what_a_killed_try_can_be_gone_on_from_is_kept(store: Store) -> None:
+    run = spec()
+    with store.lock(run):
+        working = store.begin(run)
+        for name in ("resume.ckpt", "best-at-7.ckpt", "log.txt", "best.ckpt", "half.npz", "resume.ckpt.new"):
+            (working / name).write_text("before")
+        for name in ("predictions", "tensorboard"):
+            (working / name).mkdir()
+        names = {path.name for path in store.begin(run).iterdir()}
+        assert names == {"spec.yaml", "resume.ckpt", "best-at-7.ckpt", "log.txt", "tensorboard"}
+        assert (working / "resume.ckpt").read_text() == "before"
+        assert [path.name for path in store.begin(run, anew=True).iterdir()] == ["spec.yaml"]
+
+
+@pytest.mark.parametrize(("kind", "stays"), [("killed", True), ("OSError", True), ("LossIsNotFiniteError", False)])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_failed_try_leaves_its_checkpoint_where_that_helps(
+    store: Store, kind: str, stays: bool, before: bool
+) -> None:
+    run = spec()
+    if before:
+        keep(store, run)
+    with store.lock(run) as folder:
+        working = store.begin(run)
+        for name in ("resume.ckpt", "best-at-7.ckpt", "log.txt", "curves.csv"):
+            (working / name).write_text("before")
+        store.fail(run, failure(run).model_copy(update={"kind": kind}))
+        assert (folder / ("failure.log" if before else "log.txt")).read_text() == "before"
+        assert (folder / "curves.csv").exists() is not before
+        assert working.exists() is stays
+        left = {path.name for path in store.begin(run).iterdir()}
+    assert left == {"spec.yaml"} | ({"resume.ckpt", "best-at-7.ckpt", "log.txt"} if stays else set())
+    assert (store.record(run) is not None) is before
+
+
 def test_a_damaged_record_is_set_aside_and_a_newer_one_is_left_alone(store: Store) -> None:
     run = spec()
     keep(store, run)

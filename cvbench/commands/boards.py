@@ -60,11 +60,20 @@ def show_table(leaderboard: Leaderboard) -> None:
 
 
 def show_failures(failed: Sequence[tuple[RunSpec, Failure]], store: Store) -> None:
-    """What failed and why, a line each, on stderr: the last thing that a person sees."""
+    """What failed and why, a row each, on stderr: the last thing that a person sees."""
     if not failed:
         return
-    print(f"\n{len(failed)} failed (the next `cvbench run` tries again what has no record):", file=sys.stderr)
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 240, soft_wrap=True)
+    console.print(f"\n{len(failed)} failed (the next `cvbench run` tries again what has no record):")
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "what", "tries", "why, and where its log is"):
+        table.add_column(column, justify="right" if column == "tries" else "left", overflow="fold")
     for run, failure in failed:
-        reason = failure.message.strip() or "no message"
-        print(f"  {run.name}: {failure.kind}: {reason}", file=sys.stderr)
-        print(f"    log: {store.folder(run)}", file=sys.stderr)
+        reason = f"{failure.message.strip() or 'no message'}\nlog: {store.folder(run)}"
+        tries = str(len(failure.attempts) or 1)
+        table.add_row(*map(escape, (run.name, failure.kind.replace("_", " "), tries, reason)))
+    console.print(table)

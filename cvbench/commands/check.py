@@ -37,7 +37,7 @@ def check(
     from cvbench.auditing.fetching import Fetch
     from cvbench.auditing.files import record_files
     from cvbench.auditing.rescoring import Truths
-    from cvbench.clusters import parse_bytes
+    from cvbench.units import parse_bytes
 
     if not records:
         raise ValueError("name at least one record.json, or a folder of them")

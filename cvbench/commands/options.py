@@ -14,8 +14,8 @@ from cyclopts import Parameter
 from pydantic_core import to_json
 from rich.console import Console
 
-from cvbench.clusters import parse_bytes
 from cvbench.machine import Accelerator, Executor, Machine, Tracker, load_machine
+from cvbench.units import parse_bytes
 
 if TYPE_CHECKING:
     from cvbench.spec import RunSpec
@@ -63,6 +63,13 @@ class MachineOptions:
     save_predictions: Annotated[
         bool | None, Parameter(negative=(), help="Keep predicted label maps of the test split as PNG files.")
     ] = None
+    accumulate: Annotated[
+        int | None, Parameter(help="Parts that a device takes its share of a batch in, to save memory [default: 1].")
+    ] = None
+    checkpoint_every: Annotated[
+        str | None, Parameter(help="Time between checkpoints that a killed run goes on from; 0: none [default: 5min].")
+    ] = None
+    time_limit: Annotated[str | None, Parameter(help="Longest time of a run, such as 2h [default: none].")] = None
     tracker: Annotated[Tracker | None, Parameter(help="Where to log as well [default: none].")] = None
 
     def load(self) -> Machine:
@@ -78,6 +85,9 @@ class MachineOptions:
             workers=self.workers,
             cache=self.cache,
             cache_limit_bytes=None if self.cache_limit is None else parse_bytes(self.cache_limit),
+            accumulate=self.accumulate,
+            checkpoint_every=self.checkpoint_every,
+            time_limit=self.time_limit,
             tracker=self.tracker,
             save_predictions=self.save_predictions,
         )

@@ -68,7 +68,9 @@ def run(
                 "skipped": [_named(one) for one in outcomes.skipped],
                 "submitted": [_named(one) for one in outcomes.submitted],
                 "failed": [
-                    _named(one) | {"kind": failure.kind, "reason": failure.message, "folder": runs.folder(one)}
+                    _named(one)
+                    | {"kind": failure.kind, "reason": failure.message, "folder": runs.folder(one)}
+                    | {"attempts": [attempt.model_dump(mode="json") for attempt in failure.attempts]}
                     for one, failure in outcomes.failed
                 ],
                 "board": folder,

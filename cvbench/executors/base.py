@@ -1,4 +1,4 @@
-"""What all executors share: the protocol, which runs are due, and how one run is begun, ended and told of."""
+"""What all executors share: the protocol, which runs are due, what came of them, and how a failure is told."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from cvbench.events import Event
+from cvbench.failure import Failure
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
-from cvbench.store import Failure, State, Store
+from cvbench.store import State, Store
 
 OnEvent = Callable[[Event], None]
 Rerun = Literal["missing", "failed", "all"]
@@ -55,6 +56,7 @@ class Job:
     """One run and all that whoever does it must know, on this machine or another that sees the same disk.
 
     store: its root; machine: with threads filled in and absolute paths; revision: of the data when the suite began.
+    begun: this suite has begun it already, and its cluster begins it again: it goes on, whatever `rerun` is.
     """
 
     run: RunSpec
@@ -62,6 +64,7 @@ class Job:
     machine: Machine
     rerun: Rerun
     revision: str | None
+    begun: bool = False
 
 
 class Executor(Protocol):
@@ -92,35 +95,6 @@ def is_due(run: RunSpec, store: Store, revision: str | None, rerun: Rerun) -> bo
 def unique(runs: Sequence[RunSpec]) -> list[RunSpec]:
     """The runs without repeats: two benchmarks of a suite may ask for the same one."""
     return list({run.run_id: run for run in runs}.values())
-
-
-def settle(job: Job, work: Work, tell: OnEvent) -> Event:
-    """Does one run from its lock to its record: the same wherever it happens. Returns how it ended.
-
-    Events on the way go to `tell`. Raises StoppedError if `work` does, and then notes nothing.
-    """
-    run, store = job.run, Store(job.store)
-    try:
-        with store.lock(run):
-            # Another suite on the same store may have done it while this one waited for the lock.
-            if job.rerun != "all" and not is_due(run, store, job.revision, job.rerun):
-                return Event("skipped", run)
-            try:
-                working = store.begin(run)
-                tell(Event("start", run))
-                failure = work(run, job.machine, working, tell)
-                if failure is None:
-                    store.finish(run)
-                    return Event("done", run, fraction=1.0)
-            except StoppedError:
-                raise
-            except Exception as error:  # a run that fails, whatever the reason, must not end the suite
-                failure = Failure.of(run, error)
-            return failed(store, run, failure)
-    except StoppedError:
-        raise
-    except Exception as error:  # no lock: a full disk, a read-only store, a file in the folder's place
-        return failed(store, run, Failure.of(run, error))
 
 
 def failed(store: Store, run: RunSpec, failure: Failure) -> Event:

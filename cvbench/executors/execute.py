@@ -26,7 +26,8 @@ def execute(
 ) -> Outcomes:
     """Does what `rerun` asks for and the store lacks. A run that fails costs itself only.
 
-    on_event is called in the calling thread. KeyboardInterrupt ends what runs and passes on; what is done is kept.
+    on_event is called in the calling thread. KeyboardInterrupt ends what runs and passes on; what is done is kept, and
+    a second one ends it at once. What a run is tried again for, `Machine.retries` says.
     planned: runs of the whole plan, where `runs` are only some of them. detach: leave the jobs to SLURM and return.
     Raises ValueError for what no run could do.
     """

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cvbench.events import Event
-from cvbench.executors.base import Job, OnEvent, StoppedError, settle
+from cvbench.executors.base import Job, OnEvent, StoppedError
 from cvbench.executors.distributed import Distributed
+from cvbench.executors.settle import settle
 from cvbench.executors.worker import Worker
+from cvbench.failure import Failure
 from cvbench.machine import Machine
 from cvbench.placement import Placement
 from cvbench.spec import RunSpec
-from cvbench.store import Failure
 
 Told = queue.SimpleQueue[Event | None]
 
@@ -84,6 +85,8 @@ class _Slot:
             told.put(None)
 
     def _work(self, run: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Failure | None:
+        if self.stopped:  # between two tries
+            raise StoppedError
         try:
             failure = self.process.run(run, machine, folder, tell)
         except Exception:

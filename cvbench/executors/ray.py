@@ -27,7 +27,7 @@ OBJECT_STORE_BYTES = 128 << 20
 class RayExecutor:
     """A cluster by its address, or one on this machine that ends with the suite.
 
-    A run whose worker dies, or whose node is lost, is begun anew by Ray, `ray.retries` times.
+    A run whose worker or node is lost is sent out again by Ray, `ray.retries` times; all else is retried in its worker.
     """
 
     def __init__(self, machine: Machine, place: Placement) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ class Requeued:
         return perform(self.job, self.path, lambda event: print(said(event), flush=True))
 
     def checkpoint(self) -> Any:
-        return _submitit().helpers.DelayedSubmission(self)
+        return _submitit().helpers.DelayedSubmission(replace(self, job=replace(self.job, begun=True)))
 
 
 @dataclass

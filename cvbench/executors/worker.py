@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -14,9 +15,12 @@ from pathlib import Path
 from cvbench.apart import environment_of_processes
 from cvbench.events import Event
 from cvbench.executors.base import OnEvent, killed
+from cvbench.failure import Failure
+from cvbench.logs import STACKS_SECONDS
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
-from cvbench.store import Failure
+
+_BEGAN = "began"
 
 
 class Worker:
@@ -34,18 +38,38 @@ class Worker:
         process, pipe = self._started()
         try:
             pipe.send((run, machine, folder))
-            while True:
-                message = pipe.recv()
-                if isinstance(message, Event):
-                    tell(message)
-                else:
-                    return message  # type: ignore[no-any-return]
+            failure = self._follow(pipe, run, machine.time_limit, tell)
         except (EOFError, OSError):
-            _end(process)
-            pipe.close()
-            with self._lock:
-                self._alive = None
+            self._retire(process, pipe, patience=5)
             return killed(run, process.exitcode)
+        except BaseException:  # a signal that SLURM sends, say: the process must not outlive this
+            self._retire(process, pipe, patience=0)
+            raise
+        if failure is not None and failure.kind in ("out_of_memory", "time_limit"):
+            # The next run is to find all memory free, whatever an exception or a library still holds of it here.
+            self._retire(process, pipe, patience=0)
+        return failure
+
+    def _follow(self, pipe: Connection, run: RunSpec, time_limit: float | None, tell: OnEvent) -> Failure | None:
+        """What the process says of the run, until that ends or is late."""
+        deadline: float | None = None  # begins with the run, not with the import of torch
+        while pipe.poll(None if deadline is None else max(0.0, deadline - time.monotonic())):
+            message = pipe.recv()
+            if message == _BEGAN:
+                deadline = None if time_limit is None else time.monotonic() + time_limit + STACKS_SECONDS
+            elif isinstance(message, Event):
+                tell(message)
+            else:
+                return message  # type: ignore[no-any-return]
+        assert time_limit is not None
+        return Failure.late(run, time_limit)
+
+    def _retire(self, process: BaseProcess, pipe: Connection, patience: float) -> None:
+        """Ends the process; the next run starts another."""
+        _end(process, patience)
+        pipe.close()
+        with self._lock:
+            self._alive = None
 
     def stop(self) -> None:
         """Ends the process, for good: it has nothing to save, since what is finished is on disk."""
@@ -76,24 +100,30 @@ def _spawn(environment: Mapping[str, str]) -> tuple[BaseProcess, Connection]:
 
 def _end(process: BaseProcess, patience: float = 5) -> None:
     """Waits `patience` seconds, then ends the process, by force if need be."""
-    process.join(patience)
-    if process.is_alive():
-        process.terminate()
-        process.join(2)
-    if process.is_alive():
-        process.kill()
-        process.join()
+    try:
+        process.join(patience)
+        if process.is_alive():
+            process.terminate()
+            process.join(2)
+    finally:  # at once after a second Ctrl-C
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 def _serve(pipe: Connection) -> None:
     """The worker's life: Ctrl-C is the parent's to handle, and a parent that dies takes the worker with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # SLURM may send it to all of a job: the parent knows what to do
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    import cvbench.harness  # noqa: F401 (with torch: a run's time begins after it)
+
     while True:
         try:
             run, machine, folder = pipe.recv()
         except EOFError:
             return
+        pipe.send(_BEGAN)
         pipe.send(run_here(run, machine, folder, pipe.send))
 
 

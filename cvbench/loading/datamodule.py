@@ -115,6 +115,7 @@ class DataModule(L.LightningDataModule):
             workers=self.machine.workers,
             steps=self.steps_per_epoch if training else None,
             draws=self.recipe.augment != Augment(),
+            accumulate=self.machine.accumulate if training else 1,
         )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

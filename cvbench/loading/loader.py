@@ -33,9 +33,10 @@ class Source(Protocol):
 class Loader:
     """Batches of this process. Training shuffles, draws and drops the last incomplete batch; evaluation does neither.
 
-    batch_size: of this process; the global batch is `world` times that. The rows of a global batch are dealt out as
-    [rank::world], so that any number of processes sees the same global batches. steps: fewer batches an epoch.
-    draws: False where nothing is augmented.
+    batch_size: of this process; the global batch is `world` times that, and `accumulate` times where each process takes
+    its share in so many parts, one after the other. The rows of a global batch are dealt out as [rank::world], so that
+    any number of processes sees the same global batches. steps: fewer global batches an epoch. draws: False where
+    nothing is augmented. Raises ValueError where a part would have no sample.
 
     State: {epoch, position}, the next batch to hand out; an iterator that is left in mid-epoch is taken up there by the
     next one.
@@ -57,19 +58,28 @@ class Loader:
         workers: int = 0,
         steps: int | None = None,
         draws: bool = True,
+        accumulate: int = 1,
     ) -> None:
         self.source, self.batch_size, self.training, self.seed = source, batch_size, training, seed
         self.rank, self.world, self.workers = rank, world, 0 if source.in_memory else workers
-        self.steps = steps
+        self.steps, self.accumulate = steps, accumulate
+        if training and len(source.ids) < world * accumulate:
+            parts = f"{accumulate} parts" if world == 1 else f"{accumulate} parts on each of {world} devices"
+            raise ValueError(f"Expected a sample for each of {parts} of a batch, but there are {len(source.ids)}")
         self.epoch = self.position = 0
         self._keys = sample_keys(source.ids) if training and draws else None
 
     def __len__(self) -> int:
-        size, step = len(self.source.ids), self.batch_size * self.world
+        size = len(self.source.ids)
         if self.training:
-            return min(self.steps or size, max(1, size // step))
+            return min(self.steps or size, max(1, size // self._step)) * self.accumulate
         mine = len(range(self.rank, size, self.world))
         return -(-mine // self.batch_size)
+
+    @property
+    def _step(self) -> int:
+        """Samples of a whole global batch."""
+        return self.batch_size * self.world * self.accumulate
 
     def __iter__(self) -> Iterator[Any]:
         if not self.training:
@@ -84,12 +94,14 @@ class Loader:
             yield batch
 
     def _indices(self) -> list[NDArray[np.int64]]:
-        size, step = len(self.source.ids), self.batch_size * self.world
+        size, step = len(self.source.ids), self._step
         if not self.training:
             mine = np.arange(self.rank, size, self.world, dtype=np.int64)
             return [mine[start : start + self.batch_size] for start in range(0, len(mine), self.batch_size)]
         order = epoch_order(self.seed, self.epoch, size)
-        return [order[b * step : (b + 1) * step][self.rank :: self.world] for b in range(len(self))]
+        batches = range(len(self) // self.accumulate)
+        shares = [order[batch * step : (batch + 1) * step][self.rank :: self.world] for batch in batches]
+        return [part for rows in shares for part in np.array_split(rows, self.accumulate)]
 
     def _wanted(self, indices: list[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Each batch's samples and their draws; those of several batches at once cost little more than of one."""

@@ -18,12 +18,10 @@ from cvbench.loading.geometry import Geometry, evaluation_geometry
 from cvbench.loading.targets import Targets
 from cvbench.models.outputs import WithAuxiliary
 from cvbench.spec import Recipe
+from cvbench.tasks.accumulation import Accumulation
 from cvbench.tasks.evidence import Evidence
+from cvbench.tasks.losses import Losses
 from cvbench.tasks.schedule import build_optimiser, build_schedule
-
-
-class LossIsNotFiniteError(ValueError):
-    """Training diverged."""
 
 
 class Predictions(NamedTuple):
@@ -74,15 +72,21 @@ class Task(L.LightningModule):
         self.curves: list[dict[str, float]] = []
         self.tested: dict[str, NDArray[Any]] = {}
         self.predictions: Predictions | None = None
-        self._losses: list[Tensor] = []
-        self._steps = 0  # counted here: the Trainer's own count lags behind inside a step
-        self._epoch_losses: list[Tensor] = []
+        self.losses = Losses()
+        self.accumulation: Accumulation | None = None
 
     # What a task gives -----------------------------------------------------------------------------------------------
 
     def criterion(self, logits: Tensor, batch: Any) -> Tensor:
         """The mean training loss of one head's logits, a scalar."""
         raise NotImplementedError
+
+    def counted(self, batch: Any) -> Tensor:
+        """What the loss of a batch is a mean over, a float scalar, in units of about one a sample: parts of a batch
+        are weighed by it. The samples by default, which is right for losses that are means over these, and the nearest
+        for those that a model normalises inside itself.
+        """
+        return torch.tensor(float(len(batch.images)), device=batch.images.device)
 
     def new_evidence(self) -> Evidence:
         """An empty gatherer of this task's evidence."""
@@ -159,19 +163,30 @@ class Task(L.LightningModule):
         extra = sum(self.criterion(logits, batch) for logits in output.auxiliary)
         return self.criterion(output.logits, batch) + output.weight * extra
 
+    def accumulate(self, parts: int, batch: int) -> None:
+        """A step's batch comes in so many parts, each of `batch` samples of this process."""
+        self.losses, self.accumulation = Losses(parts), Accumulation(parts, batch) if parts > 1 else None
+
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        count = self.counted(batch) if self.accumulation is not None else None
         loss = self.loss(batch)
-        # Kept as tensors: reading a value would wait for the device at every step.
-        self._losses.append(loss.detach())
-        self._steps += 1
-        if len(self._losses) >= 50:
-            self._check_losses()
-        return loss
+        self.losses.add(loss, self.current_epoch)
+        return loss if self.accumulation is None or count is None else self.accumulation.weighed(loss, count)
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        if self.accumulation is not None:  # before the Trainer clips them
+            self.accumulation.normalise(self.parameters(), self._mean_of_processes)
+
+    def _mean_of_processes(self, value: Tensor) -> Tensor:
+        """A scalar's mean over the processes of the run, in float64 where there are several."""
+        trainer = self._trainer
+        if trainer is None or trainer.world_size == 1:
+            return value
+        mean: Tensor = trainer.strategy.reduce(value.double(), reduce_op="mean")
+        return mean.float()
 
     def on_train_epoch_end(self) -> None:
-        self._check_losses()
-        mean = torch.stack(self._epoch_losses).double().mean()
-        self._epoch_losses = []
+        mean = self.losses.mean(self.current_epoch)
         # Each process has seen its share of every global batch, all of one size: the mean of means is the mean.
         loss = float(self.trainer.strategy.reduce(mean, reduce_op="mean"))
         self.log("train/loss", loss)
@@ -181,25 +196,9 @@ class Task(L.LightningModule):
         else:
             self.curves.append(row)
 
-    def _check_losses(self) -> None:
-        """Moves the buffered losses to the epoch's; raises LossIsNotFiniteError that names the first bad step."""
-        if not self._losses:
-            return
-        stacked = torch.stack(self._losses).float()
-        finite = torch.isfinite(stacked)
-        if not bool(finite.all()):
-            first = int((~finite).nonzero()[0, 0])
-            step = self._steps - len(self._losses) + first + 1
-            raise LossIsNotFiniteError(
-                f"the loss is {float(stacked[first])} at step {step} (epoch {self.current_epoch + 1}); "
-                "lower recipe.lr, set recipe.gradient_clip, or use precision 32-true"
-            )
-        self._epoch_losses += self._losses
-        self._losses = []
-
     def on_validation_epoch_start(self) -> None:
         # Before evidence is gathered: a diverged model has nothing to say, and the step is what helps.
-        self._check_losses()
+        self.losses.check(self.current_epoch)
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         self.val_evidence.update(batch.index, self.evidence_of(batch))

@@ -35,6 +35,7 @@ from cvbench.tasks.evidence import Evidence
 
 VERSION = 1
 
+WORDS = 12  # of a usual caption; only a unit
 LONGEST = 50  # words of a training caption that are learnt; the rest of a longer one is not
 # Images that a caption is sought for at once. Always so many, whatever the batch and the number of processes: how a
 # convolution or a matrix product rounds depends on how many rows it is given, and a rounding can change a word.
@@ -93,17 +94,19 @@ class CaptioningTask(Task):
             label_smoothing=self.recipe.label_smoothing,
             reduction="sum",
         )
-        return penalty + total / self._mean_words((captions[..., 1:] != PAD).sum())
+        return penalty + total / self._mean_words(captions)
 
-    def _mean_words(self, words: Tensor) -> Tensor:
+    def _mean_words(self, captions: Tensor) -> Tensor:
         """Of this step, over the processes: gradients are averaged over these, and captions differ in length, so that
         the mean of each one's own mean would not be that of the global batch.
         """
-        trainer = self._trainer
-        if trainer is None or trainer.world_size == 1:
-            return words
-        mean: Tensor = trainer.strategy.reduce(words.double(), reduce_op="mean")
-        return mean.float()
+        return self._mean_of_processes((captions[..., 1:] != PAD).sum())
+
+    def counted(self, batch: CaptioningBatch) -> Tensor:
+        """The words. A model's own penalty is weighed by them, too: of a batch in parts, its share is not quite that
+        of the whole batch.
+        """
+        return self._mean_words(self.model_targets(batch)).float() / WORDS
 
     def model_targets(self, batch: CaptioningBatch) -> Tensor:
         """int64 (B, R, L): the R captions of each image as numbers, BEGIN, words, END, PAD to the longest; rows of PAD

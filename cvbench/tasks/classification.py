@@ -35,6 +35,9 @@ class ClassificationTask(Task):
             logits.float(), batch.labels, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
         )
 
+    def counted(self, batch: ClassificationBatch) -> Tensor:
+        return super().counted(batch) if self.class_weights is None else self.class_weights[batch.labels].sum()
+
     def model_targets(self, batch: ClassificationBatch) -> Tensor:
         return batch.labels
 

@@ -34,6 +34,8 @@ class SegmentationTask(Task):
     scores = scores
 
     def criterion(self, logits: Tensor, batch: SegmentationBatch) -> Tensor:
+        if self.accumulation is not None and not bool((batch.masks != VOID).any()):
+            return logits.float().sum() * 0.0  # a part where all is void teaches nothing; its mean would be 0 / 0
         return F.cross_entropy(
             resize_logits(logits.float(), batch.masks.shape[-2:]),
             batch.masks.long(),
@@ -41,6 +43,11 @@ class SegmentationTask(Task):
             ignore_index=VOID,
             label_smoothing=self.recipe.label_smoothing,
         )
+
+    def counted(self, batch: SegmentationBatch) -> Tensor:
+        known = batch.masks != VOID
+        pixels = known.sum() if self.class_weights is None else self.class_weights[batch.masks[known].long()].sum()
+        return pixels.float() / batch.masks[0].numel()
 
     def model_targets(self, batch: SegmentationBatch) -> Tensor:
         return batch.masks

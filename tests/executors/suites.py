@@ -18,7 +18,8 @@ from cvbench.suite import load_suite
 
 RECIPE = {"epochs": 1, "batch_size": 64, "lr": 3e-3}
 
-# Each is `linear`, but for what it does first; `once` remembers in a file beside it that it has been done.
+# Each is `linear`, but for what it does first; `once` remembers in a file beside it that it has been done. A job is the
+# process above the run's own: a worker of Ray's, or what SLURM has started.
 PLUGIN = '''
 """Models that are linear, but for what they do first."""
 import os, pathlib, signal
@@ -41,9 +42,19 @@ def dies_once(info):
         os.kill(os.getpid(), signal.SIGKILL)
     return linear(info)
 
+def loses_its_job(info):
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
+
+def loses_its_job_once(info):
+    if once():
+        loses_its_job(info)
+    return linear(info)
+
 def preempted_once(info):
     if once():
-        os.kill(os.getpid(), signal.SIGUSR2)
+        os.kill(os.getppid(), signal.SIGUSR2)
+        signal.pause()
     return linear(info)
 '''
 

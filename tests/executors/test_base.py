@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from cvbench.events import Event
-from cvbench.executors.base import Job, Outcomes, StoppedError, Work, settle
+from cvbench.executors.base import Job, Outcomes, StoppedError, Work, killed
 from cvbench.executors.distributed import heard, said
+from cvbench.executors.settle import settle
+from cvbench.failure import Failure
 from cvbench.record import write_record
-from cvbench.store import Failure, Store
+from cvbench.spec import RunSpec
+from cvbench.store import CHECKPOINT, Store
 from tests import records
 from tests.executors.suites import machine, suite
 
@@ -39,7 +42,7 @@ def test_what_a_run_raises_or_returns_is_its_failure(tmp_path: Path) -> None:
     noted = store.failure(one.run)
     assert noted is not None
     assert (noted.kind, noted.message) == ("ArithmeticError", "no number")
-    given = Failure.of(one.run, MemoryError("all of it"))
+    given = Failure.of(one.run, ArithmeticError("all of it"))
     event, _ = ended(one, lambda run, machine, folder, tell: given)
     assert event.failure == given == store.failure(one.run)
 
@@ -68,6 +71,29 @@ def test_a_run_that_somebody_ended_has_not_failed(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         settle(one, stops, lambda event: None)
     assert Store(one.store).state(one.run, None) == "missing"
+
+
+@pytest.mark.parametrize(
+    ("rerun", "begun", "found"), [("missing", False, True), ("all", False, False), ("all", True, True)]
+)
+def test_what_a_try_goes_on_from(tmp_path: Path, rerun: str, begun: bool, found: bool) -> None:
+    """A killed try's checkpoint is the next one's, in a suite or after it; `all` alone begins with none."""
+    one = job(tmp_path, rerun=rerun, begun=begun)
+    store = Store(one.store)
+    with store.lock(one.run):
+        (store.begin(one.run) / CHECKPOINT).touch()
+    seen = []
+
+    def dies(run: RunSpec, machine: object, folder: Path, tell: object) -> Failure:
+        seen.append((folder / CHECKPOINT).exists())
+        (folder / CHECKPOINT).touch()
+        return killed(run, -9)
+
+    event, told = ended(one, dies)
+    assert seen == [found, True]
+    assert told == ["start", "retry"]
+    assert event.failure is not None
+    assert [attempt.kind for attempt in event.failure.attempts] == ["killed", "killed"]
 
 
 def test_what_somebody_else_has_done_meanwhile_is_kept(tmp_path: Path) -> None:

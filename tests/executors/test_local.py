@@ -221,6 +221,76 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path, executo
         pass
 
 
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    """A worker that does not heed its end is not waited for."""
+    (tmp_path / "stubborn.py").write_text(
+        "import signal, time\n"
+        "from pathlib import Path\n"
+        "def build(info, *, mark):\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    Path(mark).touch()\n"
+        "    while True:\n"
+        "        time.sleep(1)\n"
+    )
+    mark = tmp_path / "here"
+    command = [sys.executable, "-c", STUBBORN, str(tmp_path), str(mark)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=_heed_ctrl_c)
+    deadline = time.monotonic() + 120
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ending\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "at once\n"
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not _children_of(process.pid)
+
+
+# Instead of two seconds, which a test could not tell from a slow machine, the first Ctrl-C waits an hour here.
+STUBBORN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from cvbench.cli import INTERRUPTED
+from cvbench.executors.execute import execute
+from tests.executors.suites import machine, suite
+
+def join(process, timeout=None, first=BaseProcess.join):
+    if timeout == 2:
+        print("ending", flush=True)
+        timeout = 3600
+    first(process, timeout)
+
+if __name__ == "__main__":
+    BaseProcess.join = join
+    folder, mark = sys.argv[1:]
+    runs = suite(Path(folder), models=[{"name": "stubborn:build", "options": {"mark": mark}}])
+    try:
+        execute(runs, Path(folder) / "runs", machine(Path(folder)))
+    except KeyboardInterrupt:
+        print("at once", flush=True)
+        sys.exit(INTERRUPTED)
+"""
+
+
+def test_suites_share_what_both_ask_for(tmp_path: Path) -> None:
+    """One store, two benchmarks of other names: the run that they have in common is done once, for both."""
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    first = suite(tmp_path / "first")
+    second = suite(
+        tmp_path / "second", models=["linear", {"name": "linear", "label": "slower", "recipe": {"lr": 1e-4}}]
+    )
+    store = Store(tmp_path / "runs")
+    assert execute(first, store, machine(tmp_path)).done == first
+    outcomes = execute(second, store, machine(tmp_path))
+    assert ([run.label for run in outcomes.skipped], [run.label for run in outcomes.done]) == (["linear"], ["slower"])
+    assert store.record(first[0]) == store.record(second[0])
+
+
 def _heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

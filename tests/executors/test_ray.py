@@ -58,10 +58,10 @@ def _sweep() -> None:
         gc.collect()
 
 
-def test_eight_runs_of_which_one_worker_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_runs_of_which_one_worker_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "killed_on_ray.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)  # Ray's workers must be told of it
-    runs = suite(tmp_path, models=["linear", "killed_on_ray:dies_once"], seeds=[0, 1, 2, 3])
+    runs = suite(tmp_path, models=["linear", "killed_on_ray:loses_its_job_once"], seeds=[0, 1, 2, 3])
     store, events = Store(tmp_path / "runs"), list[Event]()
     outcomes = execute(runs, store, machine(tmp_path, executor="ray", jobs=2), on_event=events.append)
     assert outcomes.failed == []
@@ -133,12 +133,12 @@ def _by_value(function: Any) -> Any:
     return function
 
 
-def test_a_worker_that_dies_every_time_is_a_failure(
+def test_a_worker_that_is_lost_every_time_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_gpus: None
 ) -> None:
     (tmp_path / "killed_for_good.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
-    (run,) = suite(tmp_path, models=["killed_for_good:dies"])
+    (run,) = suite(tmp_path, models=["killed_for_good:loses_its_job"])
     on = machine(tmp_path, executor="ray", ray={"retries": 0})
     ((_, failure),) = execute([run], tmp_path / "runs", on).failed
     assert failure.kind == "killed"

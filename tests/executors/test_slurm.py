@@ -13,6 +13,7 @@ from cvbench.executors.execute import execute
 from cvbench.store import Store
 from tests.executors import fake_slurm
 from tests.executors.suites import PLUGIN, assert_same_bits, machine, suite
+from tests.executors.test_retrying import PLUGIN as MOODY
 
 pytest.importorskip("submitit")
 
@@ -87,6 +88,35 @@ def test_real_jobs_as_processes_of_this_machine(tmp_path: Path) -> None:
     assert_same_bits(run, store, tmp_path)
 
 
+def test_in_a_job_a_killed_run_is_tried_again_as_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "moody_there.py").write_text(MOODY)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = {"name": "moody_there:dies_once", "options": {"mark": str(tmp_path / "died")}}
+    (run,) = suite(tmp_path, models=[model])
+    store, events = Store(tmp_path / "runs"), list[Event]()
+    on = machine(tmp_path, executor="slurm", slurm={"cluster": "local"}, checkpoint_every=1e-9)
+    assert execute([run], store, on, on_event=events.append).done == [run]
+    told = [event.kind for event in events if event.kind in ("start", "retry", "resume", "done")]
+    assert told == ["start", "retry", "resume", "done"]
+    record = store.record(run)
+    assert record is not None
+    assert record.execution is not None
+    assert record.execution.resumed == 1
+
+
+def test_in_a_job_a_run_that_is_late_is_ended_as_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "moody_late.py").write_text(MOODY)
+    monkeypatch.syspath_prepend(tmp_path)
+    (run,) = suite(tmp_path, models=["moody_late:hangs"])
+    on = machine(tmp_path, executor="slurm", slurm={"cluster": "local"}, time_limit=5)
+    ((_, failure),) = execute([run], tmp_path / "runs", on).failed
+    assert failure.kind == "time_limit"
+
+
 def test_an_array_of_which_one_job_dies_and_one_goes_back_into_the_queue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,14 +125,14 @@ def test_an_array_of_which_one_job_dies_and_one_goes_back_into_the_queue(
     monkeypatch.setattr(slurm, "ASK_SECONDS", 1.0)  # what a job that died became of, only sacct knows
     (tmp_path / "queued.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
-    runs = suite(tmp_path, models=["queued:preempted_once", "queued:dies"])
+    runs = suite(tmp_path, models=["queued:preempted_once", "queued:loses_its_job"])
     store, events = Store(tmp_path / "runs"), list[Event]()
     outcomes = execute(runs, store, machine(tmp_path, executor="slurm", jobs=2), on_event=events.append)
     assert [run.model.name for run in outcomes.done] == ["queued:preempted_once"]
     assert store.record(runs[0]) is not None
     starts = [event.run.model.name for event in events if event.kind == "start"]
-    assert sorted(starts) == ["queued:dies", "queued:preempted_once", "queued:preempted_once"]
+    assert sorted(starts) == ["queued:loses_its_job", "queued:preempted_once", "queued:preempted_once"]
     ((run, failure),) = outcomes.failed
-    assert (run.model.name, failure.kind) == ("queued:dies", "killed")
+    assert (run.model.name, failure.kind) == ("queued:loses_its_job", "killed")
     assert failure.message.startswith("SLURM's job 4711_1 ended without a word (FAILED)")
     assert store.failure(run) is not None

@@ -163,3 +163,28 @@ def test_damaged_data_are_told_in_their_own_words(workers: int) -> None:
     with pytest.raises(DataError) as raised:
         list(loader)
     assert str(raised.value) == "train/7.png: truncated"
+
+
+@pytest.mark.parametrize(("world", "accumulate"), [(1, 2), (1, 4), (2, 2)])
+def test_parts_of_a_batch_are_the_batch(world: int, accumulate: int) -> None:
+    whole = list(training(50, 8, seed=5))
+    size = 8 // (world * accumulate)
+    loaders = [training(50, size, seed=5, rank=rank, world=world, accumulate=accumulate) for rank in range(world)]
+    assert [len(loader) for loader in loaders] == [len(whole) * accumulate] * world
+    mine = [list(loader) for loader in loaders]
+    for place, batch in enumerate(whole):
+        parts = [part for process in mine for part in process[place * accumulate : (place + 1) * accumulate]]
+        assert [len(part.index) for part in parts] == [size] * (world * accumulate)
+        assert sorted(rows(parts)) == sorted(rows([batch]))
+        for part in parts:
+            for row, draws in zip(part.index, part.draws, strict=True):
+                assert torch.equal(draws, batch.draws[batch.index == row][0])
+
+
+def test_an_epoch_of_fewer_steps_has_all_their_parts() -> None:
+    assert len(training(50, 2, accumulate=2, steps=3)) == 6
+
+
+def test_a_part_without_a_sample_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a sample for each of 4 parts of a batch, but there are 3"):
+        training(3, 4, accumulate=4)

@@ -18,8 +18,9 @@ import warnings
 from pathlib import Path
 
 from cvbench.events import Event
-from cvbench.executors.base import Job, settle
+from cvbench.executors.base import Job
 from cvbench.executors.execute import execute
+from cvbench.executors.settle import settle
 from cvbench.machine import Machine
 from cvbench.plan import plan
 from cvbench.spec import RunSpec
