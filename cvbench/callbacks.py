@@ -25,7 +25,10 @@ def derived_seed(*facts: object) -> int:
 
 
 class StepSeeds(L.Callback):
-    """Seeds torch before each training step from (seed, stage, step, rank), so that dropout needs no saved state."""
+    """Seeds torch before each training step from (seed, stage, step, rank), so that dropout needs no saved state.
+
+    Where several backward passes make a step, the later ones add their place in it.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -33,7 +36,9 @@ class StepSeeds(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        _seed(derived_seed(self.seed, "train", trainer.global_step, trainer.global_rank), pl_module.device)
+        place = batch_idx % trainer.accumulate_grad_batches
+        facts = (self.seed, "train", trainer.global_step, trainer.global_rank, *([place] if place else []))
+        _seed(derived_seed(*facts), pl_module.device)
 
 
 class ValidateLast(L.Callback):

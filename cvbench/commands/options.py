@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from cvbench.machine import Accelerator, Machine, Tracker, load_machine, parse_bytes
+from cvbench.machine import Accelerator, Machine, Strategy, Tracker, load_machine, parse_bytes
 
 if TYPE_CHECKING:
     from cvbench.spec import RunSpec
@@ -46,7 +46,23 @@ class MachineOptions:
     machine: MachineFile = None
     data_root: DataRoot = None
     accelerator: Annotated[Accelerator | None, Parameter(help="Kind of device [default: auto].")] = None
-    devices: Annotated[int | None, Parameter(help="Devices of one run; above 1 it is distributed [default: 1].")] = None
+    devices: Annotated[int | None, Parameter(help="Devices of one run, on each node [default: 1].")] = None
+    nodes: Annotated[int | None, Parameter(help="Machines that carry out each run together [default: 1].")] = None
+    node_rank: Annotated[
+        int | None, Parameter(help="Which node this is, from 0; not needed under torchrun or srun.")
+    ] = None
+    rendezvous: Annotated[
+        str | None, Parameter(help="HOST:PORT of node 0 where the nodes meet; not needed under torchrun or srun.")
+    ] = None
+    strategy: Annotated[
+        Strategy | None, Parameter(help="ddp: each device has the whole model; fsdp: a part of it [default: ddp].")
+    ] = None
+    accumulate: Annotated[
+        int | None, Parameter(help="Backward passes to one step, for less memory at the same batch size [default: 1].")
+    ] = None
+    largest_batch_per_device: Annotated[
+        int | None, Parameter(help="Most images of one pass on one device; more are accumulated.")
+    ] = None
     jobs: Annotated[int | None, Parameter(help="Runs at once [default: as many as the CPU has cores; 1 on a GPU].")] = (
         None
     )
@@ -68,6 +84,12 @@ class MachineOptions:
             data_root=self.data_root,
             accelerator=self.accelerator,
             devices=self.devices,
+            nodes=self.nodes,
+            node_rank=self.node_rank,
+            rendezvous=self.rendezvous,
+            strategy=self.strategy,
+            accumulate=self.accumulate,
+            largest_batch_per_device=self.largest_batch_per_device,
             jobs=self.jobs,
             threads=self.threads,
             workers=self.workers,

@@ -1,82 +1,201 @@
-"""One run on several devices: torchrun as a child, its events read from its standard output."""
+"""One run on several devices: processes that this post starts, and those of other posts where there are some."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from cvbench.events import Event
 from cvbench.executors.base import killed
+from cvbench.executors.launch import Processes, command, surroundings
+from cvbench.executors.meeting import Call, LostError, Meeting, Outcome
 from cvbench.machine import Machine
 from cvbench.record import write_atomically
 from cvbench.spec import RunSpec
 from cvbench.store import Failure
 
-# What an outer launcher may have left; torchrun's children must not take it for their own.
-_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+#: a shared disk may show a new file a little later to other nodes
+SHARED_DISK_SECONDS = 30.0
+#: where a machine's disks are, which its own options say
+_OWN_PLACES = ("data_root", "cache")
 
 
 class Distributed:
-    """Runs each run in its own `torch.distributed.run`, `machine.devices` processes wide."""
+    """Runs each run in processes of its own, `machine.devices` on each node. meeting: of the posts, where they are."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._process: subprocess.Popen[str] | None = None
+    def __init__(self, threads: int, meeting: Meeting | None = None) -> None:
+        self.threads, self.meeting = threads, meeting
+        self._processes = Processes()
 
     def run(self, run: RunSpec, machine: Machine, folder: Path, tell: Callable[[Event], None]) -> Failure | None:
         """Runs to the end and returns None, or why it failed."""
-        job: dict[str, Any] = {
-            "spec": run.model_dump(mode="json"),
-            "machine": machine.model_dump(mode="json"),
-            "folder": str(folder),
-        }
-        job["launcher"] = os.getpid()
-        write_atomically(folder / "job.json", json.dumps(job))
-        environment = {key: value for key, value in os.environ.items() if key not in _LAUNCHER}
-        environment |= {"OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"}
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={machine.devices}",
-                   "-m", "cvbench.harness", str(folder / "job.json")]  # fmt: skip
-        with (folder / "processes.txt").open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
-            )
-            self._process = process
-            with process:  # closes the pipe
-                for line in process.stdout or ():
-                    kind, _, text = line.partition(" ")
-                    if kind == "@event":
-                        tell(Event(**(json.loads(text) | {"run": run})))
-            code = process.returncode
-        self._process = None
-        if code == 0 and (folder / "record.json").is_file():
-            (folder / "job.json").unlink()
+        job = _write_job(folder / "job.json", run.model_dump(mode="json"), machine, folder)
+
+        def follow(line: str) -> None:
+            kind, _, text = line.partition(" ")
+            if kind == "@event":
+                tell(Event(**(json.loads(text) | {"run": run})))
+
+        try:
+            outcomes = self._together(job, machine, folder, follow)
+        except LostError as lost:
+            self.stop()
+            return Failure(run_id=run.run_id, kind="LostError", message=str(lost), failed_at=datetime.now(UTC))
+        if set(outcomes) == {"done"} and (folder / "record.json").is_file():
+            job.unlink()
             return None
         # Each process that failed has left a file; the first to fail is the cause, others only lost their peer.
         for told in sorted(folder.glob("failure-rank*.json"), key=lambda path: path.stat().st_mtime_ns):
             return Failure.model_validate_json(told.read_bytes())
-        return killed(run, code, _tail(folder / "processes.txt"))
+        return _unexplained(run, outcomes, folder)
+
+    def _together(self, job: Path, machine: Machine, folder: Path, on_line: Callable[[str], None]) -> list[Outcome]:
+        """How the run went on every post, by rank."""
+        log = folder / "processes.txt"
+        if self.meeting is None:
+            code = self._processes.run(*_launch(job, machine, None, 0, self.threads), log, on_line)
+            return ["done" if code == 0 else str(code)]
+        call = self.meeting.call(str(job.absolute()), _free_port())
+        outcome = _carry_out(self.meeting, call, self._processes, job, machine, self.threads, log, on_line)
+        self.meeting.report(call, outcome)
+        return self.meeting.settle(call)
 
     def stop(self) -> None:
-        """Ends torchrun and all its processes."""
-        process = self._process
-        if process is None or process.poll() is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        """Ends all processes of the run that are this post's; the others' end as they miss them."""
+        self._processes.stop()
+
+
+def follow(meeting: Meeting, machine: Machine) -> int:
+    """A post that is not the first: starts its processes of each run that the first one calls, until that leaves.
+
+    Says nothing and writes only logs. Returns an exit code: 1 where the first post was lost.
+    """
+    processes = Processes()
+    try:
+        for call in meeting.calls():
+            meeting.report(call, _take_part(meeting, call, processes, machine))
+    except LostError:
+        return 1
+    finally:
+        processes.stop()
+    return 0
+
+
+def _take_part(meeting: Meeting, call: Call, processes: Processes, machine: Machine) -> Outcome:
+    """How the run went here; also what stopped it before it began."""
+    folder, rank = Path(call.job).parent, meeting.place.rank
+    try:
+        given = json.loads(_shared(Path(call.job)))
+        # As the first post has it, except where this machine's disks are.
+        same = Machine.model_validate_json(json.dumps(given["machine"]))
+        own = same.model_copy(update={name: getattr(machine, name) for name in _OWN_PLACES})
+        if (own.devices, own.nodes) != (machine.devices, machine.nodes):
+            here, there = f"{machine.nodes} x {machine.devices}", f"{own.nodes} x {own.devices}"
+            raise ValueError(
+                f"Expected the same nodes x devices on all nodes, but got {here} here and {there} on the first"
+            )
+        job = _write_job(folder / f"job-{rank}.json", given["spec"], own, folder)
+        log = folder / f"processes-{rank}.txt"
+        outcome = _carry_out(meeting, call, processes, job, own, own.threads or 1, log, lambda line: None)
+    except (OSError, ValueError) as error:
+        return str(error)
+    if outcome == "done":
+        for path in (job, log):
+            path.unlink(missing_ok=True)
+    return outcome
+
+
+def _carry_out(
+    meeting: Meeting,
+    call: Call,
+    processes: Processes,
+    job: Path,
+    machine: Machine,
+    threads: int,
+    log: Path,
+    on_line: Callable[[str], None],
+) -> Outcome:
+    """Runs this post's processes; they are ended where another post's fail, or would wait for ever for a lost one's."""
+    with _watch(meeting, call, processes) as stopped:
+        code = processes.run(*_launch(job, machine, meeting, call.port, threads), log, on_line)
+    if stopped.is_set() and code:
+        return "stopped"
+    return "done" if code == 0 else str(code)
+
+
+@contextlib.contextmanager
+def _watch(meeting: Meeting, call: Call, processes: Processes) -> Iterator[threading.Event]:
+    """Ends the processes where the run is broken elsewhere. Gives the event that says so."""
+    finished, stopped = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not finished.wait(0.5):
+            if meeting.broken(call):
+                stopped.set()
+                processes.stop()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield stopped
+    finally:
+        finished.set()
+        watcher.join()
+
+
+def _launch(
+    job: Path, machine: Machine, meeting: Meeting | None, port: int, threads: int
+) -> tuple[list[str], dict[str, str]]:
+    place = None if meeting is None else meeting.place
+    return command(job, machine, place, port), surroundings(machine, place, port, threads, os.environ)
+
+
+def _write_job(path: Path, spec: object, machine: Machine, folder: Path) -> Path:
+    """What `python -m cvbench.harness` reads. launcher: who it ends with."""
+    job = {"spec": spec, "machine": machine.model_dump(mode="json"), "folder": str(folder.absolute())}
+    write_atomically(path, json.dumps(job | {"launcher": os.getpid()}))
+    return path
+
+
+def _shared(path: Path) -> str:
+    """A file of the first post's, as soon as it is seen here. Raises ValueError where it does not come."""
+    deadline = time.monotonic() + SHARED_DISK_SECONDS
+    while not path.is_file():
+        if time.monotonic() > deadline:
+            raise ValueError(
+                f"Expected the store on a disk that all nodes share, but this node does not see {path}; give --store "
+                "a folder there"
+            )
+        time.sleep(0.2)
+    return path.read_text(encoding="utf-8")
+
+
+def _free_port() -> int:
+    """A port of this host that nobody uses now."""
+    with socket.socket() as one:
+        one.bind(("", 0))
+        return int(one.getsockname()[1])
+
+
+def _unexplained(run: RunSpec, outcomes: list[Outcome], folder: Path) -> Failure:
+    """Where no process has left a word: by the first post's outcome that is not another's fault."""
+    rank, outcome = next(
+        ((rank, outcome) for rank, outcome in enumerate(outcomes) if outcome not in ("done", "stopped")), (0, "0")
+    )
+    if not outcome.lstrip("-").isdecimal():
+        return Failure(run_id=run.run_id, kind="ValueError", message=outcome, failed_at=datetime.now(UTC))
+    return killed(run, int(outcome), _tail(folder / (f"processes-{rank}.txt" if rank else "processes.txt")))
 
 
 def _tail(path: Path, lines: int = 40) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    try:
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

@@ -13,6 +13,7 @@ from pathlib import Path
 from cvbench.events import Event
 from cvbench.executors.base import Outcomes, Rerun, is_due, unique
 from cvbench.executors.distributed import Distributed
+from cvbench.executors.meeting import Meeting
 from cvbench.executors.worker import Worker
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
@@ -29,6 +30,8 @@ def resources(machine: Machine, runs: int) -> tuple[int, int]:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     on_cpu = machine.accelerator == "cpu" or (machine.accelerator == "auto" and not _has_gpu())
+    if machine.nodes > 1:  # the nodes meet for one run at a time
+        return 1, machine.threads or max(1, cores // machine.devices)
     jobs = machine.jobs or (max(1, min(cores // machine.devices, 8, runs)) if on_cpu else 1)
     return jobs, machine.threads or max(1, cores // (jobs * machine.devices))
 
@@ -46,11 +49,13 @@ def execute(
     rerun: Rerun = "missing",
     on_event: OnEvent | None = None,
     planned: int | None = None,
+    meeting: Meeting | None = None,
 ) -> Outcomes:
     """Does what `rerun` asks for and the store lacks. A run that fails costs itself only.
 
     on_event is called in the calling thread. KeyboardInterrupt ends the workers and passes on; what is done is kept.
-    planned: runs of the whole plan, where `runs` are only some of them. Raises ValueError for what no run could do.
+    planned: runs of the whole plan, where `runs` are only some of them. meeting: where this process is the first of
+    several posts: `with joined(machine) as meeting`. Raises ValueError for what no run could do.
     """
     tell = on_event or (lambda event: None)
     store = store if isinstance(store, Store) else Store(store)
@@ -58,7 +63,12 @@ def execute(
     wanted = unique(runs)
     for run in wanted:
         machine.batch_per_device(run.recipe.batch_size)  # a mistake that all processes would only repeat
+    if meeting is None and machine.nodes > 1:
+        raise ValueError(
+            f"Expected a meeting of {machine.nodes} nodes (`cvbench.executors.meeting.joined`), but got none"
+        )
     jobs, threads = resources(machine, planned or len(wanted))
+    jobs = 1 if meeting is not None else jobs
     machine = machine.model_copy(update={"threads": threads, "jobs": jobs})
     known = revisions(wanted, machine.data_root, plugins=True)
     outcomes, due = Outcomes(), queue.SimpleQueue[RunSpec | None]()
@@ -68,7 +78,7 @@ def execute(
         else:
             outcomes.skipped.append(run)
             tell(Event("skipped", run))
-    slots = [_Slot(due, store, machine, known, rerun) for _ in range(min(jobs, due.qsize()))]
+    slots = [_Slot(due, store, machine, known, rerun, meeting) for _ in range(min(jobs, due.qsize()))]
     try:
         _follow(slots, outcomes, tell)
     finally:
@@ -112,10 +122,12 @@ class _Slot:
         machine: Machine,
         revisions_now: dict[str, str | None],
         rerun: Rerun,
+        meeting: Meeting | None,
     ) -> None:
         self.due, self.store, self.machine, self.revisions, self.rerun = due, store, machine, revisions_now, rerun
         assert machine.threads is not None
-        self.process = Distributed(machine.threads) if machine.devices > 1 else Worker(machine.threads)
+        several = machine.world > 1
+        self.process = Distributed(machine.threads, meeting) if several else Worker(machine.threads)
         self.stopped = False
 
     def start(self, events: queue.SimpleQueue[Event | None]) -> None:

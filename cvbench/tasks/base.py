@@ -19,7 +19,7 @@ from cvbench.loading.targets import Targets
 from cvbench.models.outputs import WithAuxiliary
 from cvbench.spec import Recipe
 from cvbench.tasks.evidence import Evidence
-from cvbench.tasks.schedule import build_optimiser, build_schedule
+from cvbench.tasks.schedule import build_optimiser, build_schedule, matrices
 
 
 class LossIsNotFiniteError(ValueError):
@@ -74,7 +74,7 @@ class Task(L.LightningModule):
         self.tested: dict[str, NDArray[Any]] = {}
         self.predictions: Predictions | None = None
         self._losses: list[Tensor] = []
-        self._steps = 0  # counted here: the Trainer's own count lags behind inside a step
+        self._steps = 0  # backward passes, counted here: the Trainer's own count lags behind inside a step
         self._epoch_losses: list[Tensor] = []
 
     # What a task gives -----------------------------------------------------------------------------------------------
@@ -158,6 +158,9 @@ class Task(L.LightningModule):
         extra = sum(self.criterion(logits, batch) for logits in output.auxiliary)
         return self.criterion(output.logits, batch) + output.weight * extra
 
+    def setup(self, stage: str) -> None:
+        self._matrices = matrices(self.model)  # now: sharding would make all of them vectors
+
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         loss = self.loss(batch)
         # Kept as tensors: reading a value would wait for the device at every step.
@@ -188,7 +191,7 @@ class Task(L.LightningModule):
         finite = torch.isfinite(stacked)
         if not bool(finite.all()):
             first = int((~finite).nonzero()[0, 0])
-            step = self._steps - len(self._losses) + first + 1
+            step = (self._steps - len(self._losses) + first) // self.trainer.accumulate_grad_batches + 1
             raise LossIsNotFiniteError(
                 f"the loss is {float(stacked[first])} at step {step} (epoch {self.current_epoch + 1}); "
                 "lower recipe.lr, set recipe.gradient_clip, or use precision 32-true"
@@ -222,6 +225,6 @@ class Task(L.LightningModule):
         self.test_evidence.reset()
 
     def configure_optimizers(self) -> Any:
-        optimiser = build_optimiser(self.model, self.recipe)
+        optimiser = build_optimiser(self.model, self.recipe, self._matrices)
         schedule = build_schedule(optimiser, self.recipe, self.total_steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
