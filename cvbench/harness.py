@@ -6,7 +6,6 @@ several devices. The harness itself never launches processes.
 
 from __future__ import annotations
 
-import copy
 import importlib
 import logging
 import os
@@ -34,7 +33,7 @@ from cvbench.machine import Machine
 from cvbench.models.weights import load_backbone, load_weights
 from cvbench.record import Record, write_atomically
 from cvbench.results import Tested, conclude, executed
-from cvbench.sharding import whole
+from cvbench.sharding import make_whole
 from cvbench.spec import ModelRef, RunSpec, Weights
 from cvbench.store import Failure, load_dataset
 from cvbench.tasks.base import Predictions, Task
@@ -147,13 +146,11 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     trainer = build_trainer(spec, machine if sharded else unsharded, accelerator, folder, length, validate, callbacks)
     selected_epoch = None
     if descend:
-        plain = copy.deepcopy(task) if sharded else None
         trainer.fit(task, datamodule=data)
-        if plain is not None:
-            # Tested as a whole on each process, as any other checkpoint is: who trained it must not show.
-            task = whole(trainer, task, plain, folder)
-            untracked = unsharded.model_copy(update={"tracker": "none"})
-            trainer = build_trainer(spec, untracked, accelerator, folder, length, False, [timing])
+        make_whole(trainer, task)
+    if sharded:  # tested as any other checkpoint is: how it was trained must not show
+        untracked = unsharded.model_copy(update={"tracker": "none"})
+        trainer = build_trainer(spec, untracked, accelerator, folder, length, False, [timing])
     if best is not None:
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
         task.load_state_dict(state["state_dict"])
