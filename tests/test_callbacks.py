@@ -121,10 +121,19 @@ def test_every_step_has_its_own_seed_whatever_happened_before(tmp_path: Path) ->
 def test_another_process_draws_other_numbers() -> None:
     found = []
     for rank in (0, 1):
-        trainer = type("Fake", (), {"global_step": 3, "global_rank": rank})()
+        trainer = type("Fake", (), {"global_step": 3, "global_rank": rank, "accumulate_grad_batches": 1})()
         StepSeeds(0).on_train_batch_start(trainer, Model(), None, 0)
         found.append(float(torch.rand(())))
     assert found[0] != found[1]
+
+
+def test_the_passes_of_a_step_draw_other_numbers_and_the_first_as_ever(tmp_path: Path) -> None:
+    alone, accumulated = Model(), Model()
+    fit(tmp_path, alone, StepSeeds(5))
+    fit(tmp_path, accumulated, StepSeeds(5), accumulate_grad_batches=2)
+    assert len(set(accumulated.drawn)) == len(accumulated.drawn) == len(alone.drawn)
+    steps = len(accumulated.drawn) // 2  # half as many, each of two passes
+    assert accumulated.drawn[::2] == alone.drawn[:steps]
 
 
 def test_progress_tells_each_epoch_with_its_scores(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_batch_norm_over_two_processes_is_that_of_one(tmp_path: Path, strategy: 
     assert alone.record.execution.batch_norm_batch == 64
     other = ran(tmp_path / "other", {"devices": 2, "strategy": strategy}, models=[RESNET], recipe=recipe)
     assert other.record.execution.batch_norm_batch == 64
-    assert_close(alone, other, 1e-5)
+    assert_close(alone, other, 1e-4)
 
 
 def test_without_it_each_process_normalises_its_own_and_the_record_says_so(tmp_path: Path) -> None:
