@@ -5,19 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import socket
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from cvbench.executors.distributed import free_port
+
 LONGEST_SECONDS = 240.0
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def on_processes(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:

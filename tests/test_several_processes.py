@@ -82,9 +82,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     [
         ({"devices": 2}, 32, 1),
         ({"accumulate": 2}, 32, 2),
-        ({"devices": 2, "largest_batch_per_device": 16}, 16, 2),
+        pytest.param({"devices": 2, "largest_batch_per_device": 16}, 16, 2, marks=pytest.mark.slow),
         ({"devices": 2, "strategy": "fsdp"}, 32, 1),
-        ({"devices": 2, "strategy": "fsdp", "accumulate": 2}, 16, 2),
+        pytest.param({"devices": 2, "strategy": "fsdp", "accumulate": 2}, 16, 2, marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -102,13 +102,14 @@ def test_the_same_global_batch_trains_the_same(
     assert alone.files <= other.files
 
 
+@pytest.mark.slow
 def test_the_largest_gradient_is_that_of_all_parts(tmp_path: Path) -> None:
     clipped = SGD | {"gradient_clip": 0.05}
     alone = ran(tmp_path / "alone", {}, recipe=clipped)
     assert_close(alone, ran(tmp_path / "sharded", {"devices": 2, "strategy": "fsdp"}, recipe=clipped), 1e-6)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_batch_norm_over_two_processes_is_that_of_one(tmp_path: Path, strategy: str) -> None:
     # One step: through twenty layers of ReLU and batch norm the last bit of a sum grows a hundredfold with each.
     recipe = SGD | {"steps": 1, "lr": 0.01, "sync_batch_norm": True}

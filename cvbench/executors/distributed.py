@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import socket
 import threading
 import time
@@ -62,7 +63,7 @@ class Distributed:
         if self.meeting is None:
             code = self._processes.run(*_launch(job, machine, None, 0, self.threads), log, on_line)
             return ["done" if code == 0 else str(code)]
-        call = self.meeting.call(str(job.absolute()), _free_port())
+        call = self.meeting.call(str(job.absolute()), free_port())
         outcome = _carry_out(self.meeting, call, self._processes, job, machine, self.threads, log, on_line)
         self.meeting.report(call, outcome)
         return self.meeting.settle(call)
@@ -177,11 +178,17 @@ def _shared(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _free_port() -> int:
-    """A port of this host that nobody uses now."""
-    with socket.socket() as one:
-        one.bind(("", 0))
-        return int(one.getsockname()[1])
+def free_port() -> int:
+    """A port of this host that nobody uses now.
+
+    Below those that systems hand out for outgoing connections: it takes seconds until a process listens there. OSError
+    where there is none.
+    """
+    for port in random.SystemRandom().sample(range(15000, 32000), 100):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("", port))
+            return port
+    raise OSError("Expected a free port between 15000 and 32000, but a hundred tries found none")
 
 
 def _unexplained(run: RunSpec, outcomes: list[Outcome], folder: Path) -> Failure:

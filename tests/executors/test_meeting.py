@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from cvbench.executors.distributed import free_port
 from cvbench.executors.meeting import LostError, Meeting, joined
 from cvbench.executors.place import Place
 from cvbench.machine import Machine
-from tests.processes import free_port
 
 
 def places(posts: int) -> list[Place]:

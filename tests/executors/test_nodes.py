@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from cvbench.arrays import load_arrays
+from cvbench.executors.distributed import free_port
 from cvbench.plan import plan
 from cvbench.spec import RunSpec
 from cvbench.store import Store
 from cvbench.suite import load_suite
-from tests.processes import free_port
 
 pytestmark = pytest.mark.slow  # a process imports torch for most of its time
 
