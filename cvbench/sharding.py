@@ -103,6 +103,9 @@ class ShardedPrecision(FSDPPrecision):
         dtype = torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16
         return torch.autocast(self.accelerator, dtype=dtype)
 
+    def convert_input(self, data: Any) -> Any:
+        return data  # what is float64 in a batch, such as boxes as they are scored, is so for a reason
+
     def clip_grad_by_norm(self, optimizer: Any, clip_val: int | float) -> None:
         assert self.strategy is not None
         assert isinstance(self.strategy.model, FullyShardedDataParallel)
