@@ -32,28 +32,51 @@ def pick_accelerator(machine: Machine) -> Accelerator:
 
 
 def check_precision(precision: Precision, accelerator: Accelerator) -> None:
-    """Refuses a precision that the device lacks, before Lightning replaces it or its emulation crawls.
+    """Refuses a precision that the device lacks, before torch or Lightning replace it or its emulation crawls.
 
     Raises:
         ValueError: with the reason.
     """
-    reason = None
-    if precision == "16-mixed" and accelerator != "cuda":
-        reason = "float16 autocast needs CUDA"
-    elif (
-        precision == "bf16-mixed"
-        and accelerator == "cuda"
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
-        reason = f"{torch.cuda.get_device_name()} has no bfloat16 units"
-    elif precision == "bf16-mixed" and accelerator == "cpu" and not cpu_has_bfloat16():
-        reason = (
-            "this CPU has no bfloat16 units (avx512_bf16 or amx_bf16); emulated it runs 5-10 times slower than float32"
-        )
+    why_not = {"tf32": _no_tf32, "bf16-mixed": _no_bfloat16, "16-mixed": _no_float16}.get(precision)
+    reason = why_not(accelerator) if why_not is not None else None
     if reason:
         raise ValueError(
             f"Expected a precision that the device has, but got recipe.precision={precision!r}: {reason}; use 32-true"
         )
+
+
+def _no_tf32(accelerator: Accelerator) -> str | None:
+    if accelerator != "cuda" or torch.version.hip is not None:
+        return "TF32 needs an NVIDIA GPU"
+    if torch.cuda.get_device_capability() < (8, 0):
+        return f"{torch.cuda.get_device_name()} has no TF32 units"
+    return None
+
+
+def _no_float16(accelerator: Accelerator) -> str | None:
+    # On other devices Lightning would train in bfloat16 instead, with only a warning.
+    return None if accelerator == "cuda" else "float16 autocast needs CUDA"
+
+
+def _no_bfloat16(accelerator: Accelerator) -> str | None:
+    if accelerator == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return f"{torch.cuda.get_device_name()} has no bfloat16 units"
+    if accelerator == "mps" and not torch.backends.mps.is_macos_or_newer(14, 0):
+        return "bfloat16 on Apple's GPUs needs macOS 14"  # torch would switch autocast off, with only a warning
+    if accelerator == "cpu" and not cpu_has_bfloat16():
+        return (
+            "this CPU has no bfloat16 units (avx512_bf16 or amx_bf16); emulated it runs 5-10 times slower than float32"
+        )
+    return None
+
+
+def set_tf32(precision: Precision) -> None:
+    """Lets matrix products and convolutions of float32 use TF32 where the recipe says so, and else not.
+
+    Not left to the defaults: torch's let cuDNN's convolutions use TF32 and matrix products not.
+    """
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
 def cpu_has_bfloat16() -> bool:

@@ -1,4 +1,4 @@
-"""`run(spec, machine, folder) -> Record`: the one place that builds a Trainer, for every task and number of devices.
+"""`run(spec, machine, folder) -> Record`: one run from spec to record, for every task and number of devices.
 
 Also a program: `python -m torch.distributed.run … -m cvbench.harness JOB.json` is how an executor starts a run on
 several devices. The harness itself never launches processes.
@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import importlib
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import lightning as L
 import torch
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
-from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from cvbench import catalog
+from cvbench.batch_norm import images_normalised
 from cvbench.callbacks import OnEvent, Progress, StepSeeds, Throughput, ValidateLast, derived_seed
-from cvbench.checkpoints import BEST, Best, Checkpoints, TakenUp, Tries
+from cvbench.checkpoints import Checkpoints, TakenUp, Tries
 from cvbench.costs import PeakMemory
 from cvbench.data.base import DatasetInfo
 from cvbench.data.files import sha256
-from cvbench.devices import Accelerator, check_precision, pick_accelerator
+from cvbench.devices import check_precision, pick_accelerator, set_tf32
 from cvbench.events import Event
 from cvbench.failure import Failure
 from cvbench.finalising import finalise, seed_everything
@@ -38,35 +34,15 @@ from cvbench.logs import logged_to, stacks_after
 from cvbench.machine import Machine
 from cvbench.models.weights import load_backbone, load_weights
 from cvbench.record import Record, write_atomically
-from cvbench.results import Tested, conclude
+from cvbench.results import Tested, conclude, executed
 from cvbench.resuming import conditions, fit, look, tell_taken_up
-from cvbench.spec import ModelRef, Recipe, RunSpec, Weights
+from cvbench.sharding import make_whole
+from cvbench.spec import ModelRef, RunSpec, Weights
 from cvbench.store import load_dataset
 from cvbench.tasks.base import Predictions, Task
-from cvbench.trackers import build_tracker
+from cvbench.trainer import Length, best_checkpoint, build_trainer, check_shares, training_length
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a training is. Given as `steps` it is rounded up so that all epochs have equally many."""
-
-    epochs: int
-    steps_per_epoch: int
-
-    @property
-    def steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
-
-
-def training_length(recipe: Recipe, train_size: int) -> Length:
-    """Epochs and steps an epoch for `train_size` samples; the last incomplete batch of an epoch is dropped."""
-    full = max(1, train_size // recipe.batch_size)
-    if recipe.steps is None:
-        return Length(recipe.epochs or 1, full)
-    epochs = math.ceil(recipe.steps / full)
-    return Length(epochs, math.ceil(recipe.steps / epochs))
 
 
 def build_model(ref: ModelRef, info: DatasetInfo, task: str, *, strict_weights: bool) -> tuple[nn.Module, list[str]]:
@@ -111,7 +87,9 @@ def run(spec: RunSpec, machine: Machine, folder: Path, *, on_event: OnEvent | No
     """
     tell = on_event or (lambda event: None)
     folder.mkdir(parents=True, exist_ok=True)
-    with logged_to(folder / "log.txt"), stacks_after(machine.time_limit, folder / "log.txt"):
+    rank = _rank(machine)
+    own_log = folder / (f"log-rank{rank}.txt" if rank else "log.txt")
+    with logged_to(own_log), stacks_after(machine.time_limit, own_log):
         return _run(spec, machine, folder, tell)
 
 
@@ -119,7 +97,8 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     tries, memory = Tries(datetime.now(UTC)), PeakMemory()
     recipe, accelerator = spec.recipe, pick_accelerator(machine)
     check_precision(recipe.precision, accelerator)
-    batch_size = machine.batch_per_device(recipe.batch_size)
+    share = machine.share(recipe.batch_size)
+    set_tf32(recipe.precision)
     threads = machine.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     # Deterministic mode would fill every new tensor with NaN, to catch reads of what was never written: 7 % of a step.
@@ -141,7 +120,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
         tell(Event("note", spec, message="`freeze` is set, but no weights are given: random layers will stay random"))
     kind = task_class(spec.task)
     data = DataModule(dataset, recipe, machine, targets=kind.targets, ref=spec.dataset, seed=spec.seed,
-                      batch_size=batch_size)  # fmt: skip
+                      batch_size=share.batch_per_device)  # fmt: skip
     train = spec.mode == "train"
     descend = train and any(parameter.requires_grad for parameter in model.parameters())  # else `finalise` is all
     validate = descend and bool(dataset.splits.get("val"))
@@ -156,29 +135,37 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     for role in ("val", "test") if validate else ("test",):
         kind.targets.check_split(dataset.splits[role], f"{info.name}: split {role!r}")
     length = training_length(recipe, len(dataset.splits["train"])) if train else Length(1, 1)
+    if descend:
+        check_shares(recipe, machine, len(dataset.splits["train"]))
     data.steps_per_epoch = length.steps_per_epoch
     task = kind(model, info, recipe, length.steps)
-    task.accumulate(machine.accumulate, batch_size)
-    if machine.accumulate > 1 and descend:
-        parts = f"{machine.accumulate} parts of {batch_size}"
+    task.accumulate(share.accumulate, share.batch_per_device)
+    if share.accumulate > 1 and descend:
+        parts = f"{share.accumulate} parts of {share.batch_per_device}"
         log.info("a device's share of a batch is taken in %s, which is all that batch norm sees at once", parts)
     if train and recipe.class_weights != "none":
         task.balance_classes(dataset.splits["train"])
-    best = _checkpoint(spec, folder) if validate else None
+    best = best_checkpoint(spec, folder) if validate else None
     task.look_at(dataset.splits)
     per_epoch = length.steps_per_epoch * min(recipe.batch_size, len(dataset.splits["train"])) if descend else 0
     timing = Throughput(per_epoch)
     callbacks = [StepSeeds(spec.seed), ValidateLast(), Progress(spec, length.epochs, length.steps, tell), timing]
     callbacks += [best] if best is not None else []
+    normalised = images_normalised(model, recipe, machine) if descend else None
     now = conditions(spec, machine, accelerator, threads, info)
     taken_up = look(folder, now) if descend else TakenUp()
     if descend:
         callbacks.append(Checkpoints(folder, machine.checkpoint_every, now, taken_up, tries, timing, memory))
-    trainer = build_trainer(spec, machine, accelerator, folder, length, validate, callbacks)
+    sharded, unsharded = machine.sharded and descend, machine.model_copy(update={"strategy": "ddp"})
+    trainer = build_trainer(spec, machine if sharded else unsharded, accelerator, folder, length, validate, callbacks)
     selected_epoch = None
     if descend:
         tell_taken_up(taken_up, spec, (length.epochs, length.steps), tell)
         fit(trainer, task, data, taken_up)
+        make_whole(trainer, task)
+    if sharded:  # tested as any other checkpoint is: how it was trained must not show
+        untracked = unsharded.model_copy(update={"tracker": "none"})
+        trainer = build_trainer(spec, untracked, accelerator, folder, length, False, [timing])
     if best is not None:
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
         task.load_state_dict(state["state_dict"])
@@ -193,59 +180,9 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
     trainer.test(task, datamodule=data, verbose=False)
     if not trainer.is_global_zero:
         return None
-    on = (accelerator, threads)
-    return conclude(Tested(spec, machine, folder, dataset, info, task, selected_epoch, timing, memory, *on, tries))
-
-
-def build_trainer(
-    spec: RunSpec,
-    machine: Machine,
-    accelerator: Accelerator,
-    folder: Path,
-    length: Length,
-    validate: bool,
-    callbacks: list[L.Callback],
-) -> L.Trainer:
-    """Lightning's Trainer with everything off that costs time per step or changes what is scored."""
-    recipe = spec.recipe
-    backend: Literal["gloo", "nccl"] = "nccl" if accelerator == "cuda" else "gloo"
-    strategy: Any = DDPStrategy(process_group_backend=backend) if machine.devices > 1 else "auto"
-    return L.Trainer(
-        default_root_dir=folder,
-        accelerator=accelerator,
-        devices=machine.devices,
-        strategy=strategy,
-        precision=recipe.precision,
-        max_epochs=length.epochs,
-        check_val_every_n_epoch=min(recipe.val_every, length.epochs),
-        limit_val_batches=None if validate else 0,
-        gradient_clip_val=recipe.gradient_clip,
-        # On the CPU every operation we use has a deterministic form; on CUDA those that lack one are named in the log.
-        deterministic=True if accelerator == "cpu" else "warn",
-        benchmark=False,
-        use_distributed_sampler=False,  # our loaders deal out rows themselves, without padding
-        num_sanity_val_steps=0,
-        logger=build_tracker(machine.tracker, spec, folder) or False,
-        callbacks=callbacks,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        accumulate_grad_batches=machine.accumulate if spec.mode == "train" else 1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=50,
-    )
-
-
-def _checkpoint(spec: RunSpec, folder: Path) -> ModelCheckpoint:
-    _, metrics = catalog.metrics(spec.task)
-    return Best(
-        dirpath=folder,
-        filename=BEST.removesuffix(".ckpt"),
-        monitor=f"val/{spec.primary}",
-        mode=metrics[spec.primary][0],
-        save_top_k=1,
-        save_weights_only=True,
-        enable_version_counter=False,
-        auto_insert_metric_name=False,
+    execution = executed(spec, machine, accelerator, threads, normalised, tries.resumed)
+    return conclude(
+        Tested(spec, machine, folder, dataset, info, task, selected_epoch, timing, memory, execution, tries)
     )
 
 
@@ -255,34 +192,40 @@ def main(job: Path) -> None:
 
     given = json.loads(job.read_text(encoding="utf-8"))
     _end_without(given.get("launcher"))
-    first = os.environ.get("RANK", "0") == "0"
+    machine = Machine.model_validate_json(json.dumps(given["machine"]))
+    rank, folder = _rank(machine), Path(given["folder"])
 
     def tell(event: Event) -> None:
-        if first:
+        if not rank:
             shown = event._asdict() | {"run": event.run.run_id, "metrics": dict(event.metrics), "failure": None}
             print("@event " + json.dumps(shown), flush=True)
 
-    if first:
+    if not rank:
         print("@began", flush=True)
     try:
         run(
             RunSpec.model_validate_json(json.dumps(given["spec"])),
-            Machine.model_validate_json(json.dumps(given["machine"])),
-            Path(given["folder"]),
+            machine,
+            folder,
             on_event=tell,
         )
     except Exception as error:
         told = Failure.of(RunSpec.model_validate_json(json.dumps(given["spec"])), error)
-        write_atomically(
-            Path(given["folder"]) / f"failure-rank{os.environ.get('RANK', '0')}.json", told.model_dump_json()
-        )
+        write_atomically(folder / f"failure-rank{rank}.json", told.model_dump_json())
         raise
+    if rank:
+        (folder / f"log-rank{rank}.txt").unlink(missing_ok=True)  # of use only where something went wrong
     # What there is to say is on disk. Taking Python and libtorch down in order is left out: once in some hundred runs
     # that met a thread of the process group's still alive, and the process ended by SIGABRT, its run counted as killed.
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _rank(machine: Machine) -> int:
+    """This process's place among those of the run, as its launcher says."""
+    return int(os.environ.get("RANK", "0")) if machine.world > 1 else 0
 
 
 def _end_without(launcher: int | None, every_seconds: float = 1.0) -> None:

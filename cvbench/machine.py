@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
@@ -19,6 +19,7 @@ DEFAULT_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) /
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 Tracker = Literal["none", "wandb", "tensorboard"]
 Executor = Literal["local", "ray", "slurm"]
+Strategy = Literal["ddp", "fsdp"]
 
 # Not strict: Python code gives strings as well as paths, and a job file has only strings.
 LocalPath = Annotated[Path, Field(strict=False), AfterValidator(Path.expanduser)]
@@ -37,19 +38,33 @@ class Retries(Frozen):
     time_limit: Annotated[int, Field(ge=0)] = 0
 
 
+class Share(NamedTuple):
+    """A global batch on a machine: images of one backward pass on one device, and such passes to one step."""
+
+    batch_per_device: int
+    accumulate: int
+
+
 class Machine(Frozen):
     """Devices, workers, caches, clusters.
 
     executor: who runs the runs: processes of this machine, a Ray cluster (`ray`), SLURM's queue (`slurm`).
-    accelerator: `auto` takes CUDA, then Apple's MPS, then the CPU. devices: processes of one run (DDP above 1).
+    accelerator: `auto` takes CUDA, then Apple's MPS, then the CPU. devices: processes of one run on each node.
+    nodes: machines that carry out each run together, `devices` processes on each. They start `cvbench run` under srun
+    or torchrun, or one by one with their number `node_rank` (from 0) and one `rendezvous`, HOST:PORT of the first node
+    that all can reach; the store lies on a disk that they share.
+    strategy: how several processes share a training: `ddp`, each with the whole model; `fsdp`, each with a part of
+    parameters, gradients and the optimiser's state, for models that would not fit.
+    accumulate: backward passes to one optimiser step, at least; largest_batch_per_device: chosen so that no device gets
+    more images at once. Neither changes the global batch size, which is the recipe's, nor the gradient, which stays
+    that of the whole batch (see `cvbench.tasks.accumulation`).
     jobs: runs at once; absent: on a CPU as many as it has cores (at most 8, at most the runs of the plan), on GPUs as
-    many as have `devices` each, on a cluster as many as it has room for. threads: of each process of a run; absent:
-    cores / (jobs * devices), on a cluster 1. workers: decoding processes of one run, for data that are not cached.
+    many as have `devices` each, on a cluster as many as it has room for, on several nodes 1. threads: of each process
+    of a run; absent: cores / (jobs * devices), on a cluster 1. workers: decoding processes of one run, for data that
+    are not cached.
     cache_limit_bytes: data sets whose decoded pixels fit below it are decoded once into a memory map under `cache`;
     in YAML and on the command line a size with its unit (`4GiB`) will do. save_predictions: keep the label maps of
     the test split as PNG files in the run's folder, for segmentation.
-    accumulate: parts that a device's share of a batch is taken in, one after the other, where it does not fit into
-    memory at once; the gradient stays that of the whole batch (see `cvbench.tasks.accumulation`).
     checkpoint_every: seconds of training between two checkpoints that a killed run goes on from; 0: none are written.
     time_limit: seconds that one try of a run may take before it is ended; absent: any. Both take units, too (`5min`,
     `2h`). retries: what is tried again by itself.
@@ -60,6 +75,12 @@ class Machine(Frozen):
     slurm: Annotated[Slurm, Field(strict=False)] = Slurm()
     accelerator: Accelerator = "auto"
     devices: Annotated[int, Field(ge=1)] = 1
+    nodes: Annotated[int, Field(ge=1)] = 1
+    node_rank: Annotated[int, Field(ge=0)] | None = None
+    rendezvous: Annotated[str, Field(pattern=r"^[^\s:]+:[0-9]{1,5}$")] | None = None
+    strategy: Strategy = "ddp"
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    largest_batch_per_device: Annotated[int, Field(ge=1)] | None = None
     jobs: Annotated[int, Field(ge=1)] | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
     workers: Annotated[int, Field(ge=0)] = 0
@@ -68,18 +89,42 @@ class Machine(Frozen):
     cache_limit_bytes: Annotated[int, BeforeValidator(as_bytes), Field(ge=0)] = 4 << 30
     tracker: Tracker = "none"
     save_predictions: bool = False
-    accumulate: Annotated[int, Field(ge=1)] = 1
     checkpoint_every: Annotated[float, BeforeValidator(as_seconds), Field(ge=0)] = 300.0
     time_limit: Annotated[float, BeforeValidator(as_seconds), Field(gt=0)] | None = None
     retries: Annotated[Retries, Field(strict=False)] = Retries()
 
+    @property
+    def world(self) -> int:
+        """Processes of one run, on all nodes."""
+        return self.devices * self.nodes
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each process holds only a part of a model in training."""
+        return self.strategy == "fsdp" and self.world > 1
+
+    def share(self, batch_size: int) -> Share:
+        """How a global batch is divided, with as little accumulation as the machine allows.
+
+        Raises ValueError where it cannot be divided evenly: every process and every backward pass gets as many images.
+        """
+        each, rest = divmod(batch_size, self.world)
+        among = f"{self.world} devices" if self.nodes == 1 else f"{self.nodes} nodes x {self.devices} devices"
+        remedy = "the global batch size is part of the recipe and is never changed"
+        if rest:
+            raise ValueError(f"Expected recipe.batch_size to be a multiple of {among}, but got {batch_size}; {remedy}")
+        most = self.largest_batch_per_device or each
+        for accumulate in range(self.accumulate, each + 1):
+            if each % accumulate == 0 and each // accumulate <= most:
+                return Share(each // accumulate, accumulate)
+        raise ValueError(
+            f"Expected recipe.batch_size to be at least {among} x {self.accumulate} accumulated passes, but got "
+            f"{batch_size}; {remedy}"
+        )
+
     def batch_per_device(self, batch_size: int) -> int:
-        """What each device of a run takes of a global batch at once. Raises ValueError where it would not be whole."""
-        if batch_size % (self.devices * self.accumulate):
-            parts = f" in {self.accumulate} parts each" if self.accumulate > 1 else ""
-            rule = f"Expected recipe.batch_size to be a multiple of {self.devices} devices{parts}, but got {batch_size}"
-            raise ValueError(f"{rule}; the global batch size is part of the recipe and is never changed")
-        return batch_size // (self.devices * self.accumulate)
+        """Images that a device gets at once; see `share`."""
+        return self.share(batch_size).batch_per_device
 
 
 def load_machine(path: Path | str | None = None, **overrides: Any) -> Machine:

@@ -45,20 +45,30 @@ class Placement:
         return text + (f" ({'; '.join(named)})" if named else "")
 
 
-def placement(machine: Machine, runs: int) -> Placement:
-    """Of a plan of that many runs. Raises ValueError for what cannot be placed."""
+def placement(machine: Machine, runs: int, *, together: bool = False) -> Placement:
+    """Of a plan of that many runs. together: this process is one of several that carry out each run, as they are on
+    several nodes; whoever started them has dealt out the GPUs. Raises ValueError for what cannot be placed.
+    """
+    together = together or machine.nodes > 1
+    if together and machine.executor != "local":
+        raise ValueError(
+            f"Expected executor local where several nodes or processes carry out a run, but got {machine.executor!r}: "
+            "start `cvbench run` on each node, by srun or torchrun"
+        )
     queued = machine.executor == "slurm" or (machine.executor == "ray" and machine.ray.address is not None)
     if queued and machine.accelerator not in ("cpu", "cuda"):
         raise ValueError(
             f"Expected accelerator cpu or cuda with executor {machine.executor}, but got {machine.accelerator!r}: what "
             "the cluster's nodes have is not known here; say --accelerator, or accelerator in machine.yaml"
         )
-    pool = () if queued else gpus_here(machine)
+    pool = () if queued or together else gpus_here(machine)
     threads = machine.threads or 1
     jobs = machine.jobs
-    if not queued:
+    if together:  # they meet for one run at a time
+        jobs, threads = 1, machine.threads or max(1, _cores() // machine.devices)
+    elif not queued:
         jobs, threads = _resources(machine, runs, pool)
-    on_gpus = bool(pool) or (queued and machine.accelerator == "cuda")
+    on_gpus = bool(pool) or (queued and machine.accelerator == "cuda") or (together and bool(gpus_here(machine)))
     gpus = machine.devices if on_gpus else 0
     cpus = machine.devices * (threads + machine.workers)
     shared = (jobs, threads, cpus, gpus)
@@ -69,7 +79,8 @@ def placement(machine: Machine, runs: int) -> Placement:
         return Placement("ray", where, *shared)
     assert jobs is not None
     slots = tuple(pool[at * gpus : (at + 1) * gpus] for at in range(jobs))
-    return Placement("local", "this machine", *shared, slots=slots)
+    where = f"{machine.nodes} nodes such as this machine" if machine.nodes > 1 else "this machine"
+    return Placement("local", where, *shared, slots=slots)
 
 
 def resources(machine: Machine, runs: int) -> tuple[int, int]:
@@ -82,7 +93,7 @@ def resources(machine: Machine, runs: int) -> tuple[int, int]:
 
 
 def _resources(machine: Machine, runs: int, pool: tuple[str, ...]) -> tuple[int, int]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = _cores()
     if pool:
         room = len(pool) // machine.devices
         jobs = machine.jobs or max(1, min(room, runs))
@@ -96,6 +107,10 @@ def _resources(machine: Machine, runs: int, pool: tuple[str, ...]) -> tuple[int,
     else:
         jobs = machine.jobs or max(1, min(cores // machine.devices, 8, runs))
     return jobs, machine.threads or max(1, cores // (jobs * machine.devices))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus_here(machine: Machine) -> tuple[str, ...]:

@@ -56,18 +56,25 @@ class Selection(_Part):
 class Execution(_Part):
     """How the recipe was carried out on this machine; never part of the hash.
 
-    jobs: how many runs went at once, which costs were measured under; None where the run was started alone.
-    accumulate: parts that each device took its share of a batch in, one after the other; batch norm sees one part.
+    devices: of each node. batch_per_device: images that a device sees at once; that times devices, nodes and accumulate
+    is the recipe's batch size. jobs: how many runs went at once, which costs were measured under; None where the run
+    was started alone. strategy: how several processes shared the training (`ddp`, `fsdp`); None for one process.
+    accumulate: backward passes whose gradients were added up for one optimiser step. batch_norm_batch: images that
+    batch normalisation saw at once, where the model learned with it: less than the recipe's batch size on several
+    devices without `sync_batch_norm`, and with accumulation. None: no such layer, or a record from before it was noted.
     resumed: how often the run was killed and went on from a checkpoint; its costs are of all tries' work that counted.
     """
 
     accelerator: str
     devices: int
+    nodes: int = 1
+    strategy: str | None = None
     device_name: str
     threads: int
     batch_per_device: int
-    jobs: int | None = None
     accumulate: int = 1
+    batch_norm_batch: int | None = None
+    jobs: int | None = None
     resumed: int = 0
 
 

@@ -55,9 +55,33 @@ class Tested:
     selected_epoch: int | None
     timing: Throughput
     memory: costs.PeakMemory
-    accelerator: Accelerator
-    threads: int
+    execution: Execution
     tries: Tries
+
+
+def executed(
+    spec: RunSpec,
+    machine: Machine,
+    accelerator: Accelerator,
+    threads: int,
+    batch_norm_batch: int | None,
+    resumed: int,
+) -> Execution:
+    """How this machine carried out the recipe."""
+    share = machine.share(spec.recipe.batch_size)
+    return Execution(
+        accelerator=accelerator,
+        devices=machine.devices,
+        nodes=machine.nodes,
+        strategy=machine.strategy if machine.world > 1 else None,
+        device_name=device_name(accelerator),
+        threads=threads,
+        jobs=machine.jobs,
+        batch_per_device=share.batch_per_device,
+        accumulate=share.accumulate if spec.mode == "train" else 1,
+        batch_norm_batch=batch_norm_batch,
+        resumed=resumed,
+    )
 
 
 def conclude(run: Tested) -> Record:
@@ -96,16 +120,7 @@ def conclude(run: Tested) -> Record:
             sha256=sha256(evidence_file), size_bytes=evidence_file.stat().st_size, truth=digest(truth)
         ),
         selection=_selection(run, chosen),
-        execution=Execution(
-            accelerator=run.accelerator,
-            devices=run.machine.devices,
-            device_name=device_name(run.accelerator),
-            threads=run.threads,
-            jobs=run.machine.jobs,
-            batch_per_device=run.machine.batch_per_device(spec.recipe.batch_size),
-            accumulate=run.machine.accumulate if spec.mode == "train" else 1,
-            resumed=run.tries.resumed,
-        ),
+        execution=run.execution,
         environment=environment(),
         evaluator_version=EVALUATOR_VERSION,
         started_at=run.tries.started_at,
@@ -151,12 +166,13 @@ def _costs(run: Tested, tested: int) -> Costs:
     peak = run.memory.read()
     image = as_input(task, run.dataset.splits["test"][0].image)
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(task.recipe.precision)
-    task.to(run.accelerator)
+    accelerator = run.execution.accelerator
+    task.to(accelerator)
     use_cache: Callable[[Path | None], None] | None = getattr(task.model, "use_cache", None)
     if use_cache is not None:
         use_cache(None)  # latency is of an image that was never seen
-    autocast = torch.autocast(run.accelerator, dtype=dtype, enabled=dtype is not None)
-    p50, p95 = costs.latency(task, image.to(run.accelerator), autocast=autocast)
+    autocast = torch.autocast(accelerator, dtype=dtype, enabled=dtype is not None)
+    p50, p95 = costs.latency(task, image.to(accelerator), autocast=autocast)
     task.to("cpu")
     return Costs(
         parameters=costs.parameters(task.model),

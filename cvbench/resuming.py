@@ -45,7 +45,9 @@ def conditions(
         "the device": device_name(accelerator),
         "the number of devices": machine.devices,
         "the number of threads": threads,
-        "the number of parts of a batch": machine.accumulate,
+        "the number of nodes": machine.nodes,
+        "the strategy": machine.strategy,
+        "the number of parts of a batch": machine.share(spec.recipe.batch_size).accumulate,
         **code,
     }
 

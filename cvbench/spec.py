@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["32-true", "tf32", "bf16-mixed", "16-mixed"]
 Mode = Literal["train", "evaluate"]
 # What a benchmark can ask for, and how a record may have come about besides.
 SUBMITTED: Literal["submitted"] = "submitted"
@@ -28,6 +28,9 @@ DEFAULT_EPOCHS = 10
 
 # What a run is called by, and nothing else: these fields do not enter its hash.
 _NAMING = frozenset({"suite", "benchmark", "label", "backbone", "overrides"})
+
+# Recipe keys that came later, and the value that means "as before": with it they do not enter the hash either.
+_LATER_KEYS = {"sync_batch_norm": False}
 
 
 class Frozen(BaseModel):
@@ -71,6 +74,9 @@ class Recipe(Frozen):
     resize: `stretch` to it; `crop`: scale the shorter side to input / crop_fraction and take the centre; `fit`: as
     large as it fits in its own shape, at the top left, the rest black.
     class_weights: weigh the loss by median over class frequency (`Task.balance_classes`). gradient_clip: largest norm.
+    precision: `32-true` is float32 throughout; `tf32` the same, but a GPU's matrix units round what they multiply to 10
+    bits of mantissa; `bf16-mixed` and `16-mixed` are torch's autocast. A device that lacks it refuses the run.
+    sync_batch_norm: normalise by the images of all devices, not by each device's own.
     val_every: epochs between validations; the last epoch is always validated.
     """
 
@@ -95,6 +101,7 @@ class Recipe(Frozen):
     augment: Augment = Augment()
     gradient_clip: Positive | None = None
     precision: Precision = "32-true"
+    sync_batch_norm: bool = False
     channels_last: bool = True
     val_every: Annotated[int, Field(ge=1)] = 1
 
@@ -207,8 +214,9 @@ class RunSpec(Frozen):
     """One (dataset, model, recipe, seed): the unit that is run, hashed and recorded.
 
     `suite`, `benchmark`, `label`, `backbone` and `overrides` (recipe keys that this model changed for itself) only name
-    things and are not hashed; nor are absent values, so that a new key whose absence means "as before" keeps old ids
-    valid. mode `submitted` stands in records only: of results that were made elsewhere (`cvbench.submissions`).
+    things and are not hashed; nor are absent values and `_LATER_KEYS`, so that a new key whose absence means "as
+    before" keeps old ids valid. mode `submitted` stands in records only: of results that were made elsewhere
+    (`cvbench.submissions`).
     """
 
     task: str
@@ -230,6 +238,8 @@ class RunSpec(Frozen):
         for weights in (science["model"].get("weights"), science["model"].get("backbone_weights")):
             if weights and "sha256" in weights:
                 del weights["source"]
+        recipe = science["recipe"]
+        science["recipe"] = {key: v for key, v in recipe.items() if key not in _LATER_KEYS or v != _LATER_KEYS[key]}
         canonical = json.dumps(science, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -127,6 +127,15 @@ def test_another_process_draws_other_numbers() -> None:
     assert found[0] != found[1]
 
 
+def test_the_passes_of_a_step_draw_other_numbers_and_the_first_as_ever(tmp_path: Path) -> None:
+    alone, accumulated = Model(), Model()
+    fit(tmp_path, alone, StepSeeds(5))
+    fit(tmp_path, accumulated, StepSeeds(5), accumulate_grad_batches=2)
+    assert len(set(accumulated.drawn)) == len(accumulated.drawn) == len(alone.drawn)
+    steps = len(accumulated.drawn) // 2  # half as many, each of two passes
+    assert accumulated.drawn[::2] == alone.drawn[:steps]
+
+
 def test_progress_tells_each_epoch_with_its_scores(tmp_path: Path) -> None:
     events: list[Event] = []
     fit(tmp_path, Model(), Progress(SPEC, 2, 8, events.append, every_seconds=1e9))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cvbench import devices
-from cvbench.devices import check_precision, cpu_has_bfloat16, device_name, pick_accelerator
+from cvbench.devices import check_precision, cpu_has_bfloat16, device_name, pick_accelerator, set_tf32
 from cvbench.machine import Machine
 
 
@@ -103,6 +103,62 @@ def test_a_gpu_without_bfloat16_units_is_named(there: Any) -> None:
         check_precision("bf16-mixed", "cuda")
     there(1, bf16=True)
     check_precision("bf16-mixed", "cuda")
+
+
+def test_bfloat16_on_apples_gpu_needs_a_newer_system(there: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Before, torch switches autocast off with only a warning.
+    there(mps=True)
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: (major, minor) <= (13, 3))
+    with pytest.raises(ValueError, match="bfloat16 on Apple's GPUs needs macOS 14; use 32-true"):
+        check_precision("bf16-mixed", "mps")
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: (major, minor) <= (15, 0))
+    check_precision("bf16-mixed", "mps")
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "capability", "hip", "told"),
+    [
+        ("cuda", (8, 0), None, None),  # Ampere, the first to have it
+        ("cuda", (9, 0), None, None),
+        ("cuda", (7, 5), None, "Tesla T4 has no TF32 units"),
+        ("cuda", (9, 4), "6.2", "TF32 needs an NVIDIA GPU"),
+        ("cpu", (8, 0), None, "TF32 needs an NVIDIA GPU"),
+        ("mps", (8, 0), None, "TF32 needs an NVIDIA GPU"),
+    ],
+)
+def test_tf32_where_there_are_units_for_it(
+    there: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    accelerator: Any,
+    capability: tuple[int, int],
+    hip: str | None,
+    told: str | None,
+) -> None:
+    there(1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    if told is None:
+        check_precision("tf32", accelerator)
+        return
+    with pytest.raises(ValueError, match=rf"recipe\.precision='tf32': {told}; use 32-true"):
+        check_precision("tf32", accelerator)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_tf32_only_where_it_is_asked_for(precision: Any) -> None:
+    # cuDNN's own default is to use it.
+    def used() -> tuple[bool, bool]:
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        set_tf32("tf32")
+        assert used() == (True, True)
+        set_tf32(precision)
+        assert used() == (False, False)
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 @pytest.mark.parametrize("accelerator", ["cpu", "mps"])

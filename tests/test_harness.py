@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from cvbench.arrays import load_arrays
 from cvbench.devices import check_precision
-from cvbench.harness import run, training_length
+from cvbench.harness import run
 from cvbench.machine import Machine
 from cvbench.plan import plan
 from cvbench.record import Record, read_record
@@ -23,6 +23,7 @@ from cvbench.spec import Recipe, RunSpec
 from cvbench.suite import load_suite
 from cvbench.tasks.losses import LossIsNotFiniteError
 from cvbench.trained import load_model, load_task
+from cvbench.trainer import training_length
 
 TELLER = {"embedding": 16, "hidden": 24, "attention": 8, "encoder_width": 4}
 RCNN = {"backbone": "small", "width": 4, "source": "regions", "proposals": 40, "crop_size": 48}

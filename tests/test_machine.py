@@ -97,10 +97,49 @@ def test_no_sizes(text: str) -> None:
         parse_bytes(text)
 
 
-def test_a_global_batch_is_shared_whole_or_not_at_all():
-    assert Machine(devices=4).batch_per_device(256) == 64
-    with pytest.raises(ValueError, match=r"Expected recipe\.batch_size to be a multiple of 2 devices, but got 63"):
-        Machine(devices=2).batch_per_device(63)
+@pytest.mark.parametrize(
+    ("machine", "batch", "per_device", "accumulate"),
+    [
+        ({}, 256, 256, 1),
+        ({"devices": 4}, 256, 64, 1),
+        ({"devices": 4, "nodes": 2}, 256, 32, 1),
+        ({"devices": 4, "nodes": 2, "accumulate": 2}, 256, 16, 2),
+        ({"largest_batch_per_device": 100}, 256, 64, 4),  # 128 would be too many, and 3 does not divide 256
+        ({"largest_batch_per_device": 100}, 96, 96, 1),
+        ({"devices": 2, "largest_batch_per_device": 1}, 8, 1, 4),
+        ({"accumulate": 2, "largest_batch_per_device": 100}, 256, 64, 4),
+        ({"accumulate": 4, "largest_batch_per_device": 100}, 256, 64, 4),
+        ({"devices": 2, "accumulate": 4}, 64, 8, 4),
+        ({"devices": 2, "accumulate": 4}, 60, 6, 5),
+        ({"accumulate": 3}, 256, 64, 4),  # at least three, and no share is larger than another
+    ],
+)
+def test_a_global_batch_is_divided_evenly(
+    machine: dict[str, int], batch: int, per_device: int, accumulate: int
+) -> None:
+    on = Machine.model_validate(machine)
+    assert on.share(batch) == (per_device, accumulate)
+    assert on.batch_per_device(batch) * on.world * on.share(batch).accumulate == batch
+
+
+@pytest.mark.parametrize(
+    ("machine", "batch", "told"),
+    [
+        ({"devices": 2}, 63, "to be a multiple of 2 devices, but got 63"),
+        ({"devices": 2, "nodes": 3}, 64, "to be a multiple of 3 nodes x 2 devices, but got 64"),
+        ({"devices": 2, "accumulate": 5}, 8, "to be at least 2 devices x 5 accumulated passes, but got 8"),
+    ],
+)
+def test_a_batch_that_cannot_be_divided_is_refused(machine: dict[str, int], batch: int, told: str) -> None:
+    with pytest.raises(ValueError, match=r"Expected recipe\.batch_size " + told + "; the global batch size is part of"):
+        Machine.model_validate(machine).share(batch)
+
+
+@pytest.mark.parametrize("rendezvous", ["host", "host:", ":29500", "a b:1", "host:port"])
+def test_a_rendezvous_is_a_host_and_a_port(rendezvous: str) -> None:
+    assert load_machine(None, rendezvous="node-1.cluster:29500").rendezvous == "node-1.cluster:29500"
+    with pytest.raises(SpecError, match=r"--rendezvous: rendezvous: .*but got"):
+        load_machine(None, rendezvous=rendezvous)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +167,3 @@ def test_what_is_tried_again_and_when_checkpoints_are_written(tmp_path: Path) ->
         load_machine(file)
     assert f"{file}:1: time_limit: Expected greater than 0, but got 0" in str(caught.value)
     assert f"{file}:3: unknown key 'retries.killd'; did you mean 'killed'?" in str(caught.value)
-
-
-def test_parts_of_a_batch_must_be_whole() -> None:
-    assert Machine(devices=2, accumulate=4).batch_per_device(64) == 8
-    with pytest.raises(ValueError, match=r"a multiple of 2 devices in 4 parts each, but got 60"):
-        Machine(devices=2, accumulate=4).batch_per_device(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from typing import Any
 
@@ -121,7 +122,7 @@ OTHER_VALUES = {
     "weight_decay": 0.1, "schedule": "poly", "warmup": 0.1, "milestones": [0.5], "gamma": 0.2, "power": 1.0,
     "label_smoothing": 0.1, "class_weights": "median_frequency", "input_size": [64, 64], "resize": "crop",
     "crop_fraction": 1.0, "gradient_clip": 1.0, "precision": "bf16-mixed", "channels_last": False, "val_every": 2,
-    "augment": {"flip": False},
+    "augment": {"flip": False}, "sync_batch_norm": True,
 }  # fmt: skip
 OTHER_AUGMENT = {
     "flip": False,
@@ -138,6 +139,13 @@ def test_every_key_of_the_recipe_changes_the_id(key: str) -> None:
     more = {"optimiser": "sgd"} if key == "nesterov" else {}
     before, after = run().recipe.changed(more), run().recipe.changed(more | {key: OTHER_VALUES[key]})
     assert run(recipe=before).run_id != run(recipe=after).run_id
+
+
+def test_keys_that_came_later_leave_old_ids_as_they_are() -> None:
+    before = json.loads(CANONICAL)["recipe"]
+    assert "sync_batch_norm" not in before
+    assert run(recipe=Recipe.model_validate_json(json.dumps(before))).run_id == RUN_ID
+    assert run(recipe=run().recipe.changed({"sync_batch_norm": False})).run_id == RUN_ID
 
 
 @pytest.mark.parametrize("key", Augment.model_fields)
@@ -195,7 +203,7 @@ def test_recipes_change_key_by_key() -> None:
         ({"batch_size": 2.5}, "valid integer"),
         ({"batch_size": True}, "valid integer"),
         ({"optimiser": "SGD"}, "'sgd', 'adam' or 'adamw'"),
-        ({"precision": "16"}, "'32-true', 'bf16-mixed' or '16-mixed'"),
+        ({"precision": "16"}, "'32-true', 'tf32', 'bf16-mixed' or '16-mixed'"),
         ({"nesterov": True}, "Expected optimiser sgd and a momentum above 0"),
         ({"nesterov": True, "optimiser": "sgd", "momentum": 0.0}, "Expected optimiser sgd and a momentum above 0"),
         ({"input_size": [64]}, "Field required"),

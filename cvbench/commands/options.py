@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from pydantic_core import to_json
 from rich.console import Console
 
-from cvbench.machine import Accelerator, Executor, Machine, Tracker, load_machine
+from cvbench.machine import Accelerator, Executor, Machine, Strategy, Tracker, load_machine
 from cvbench.units import parse_bytes
 
 if TYPE_CHECKING:
@@ -50,7 +50,23 @@ class MachineOptions:
         Executor | None, Parameter(help="Who runs the runs: this machine, a Ray cluster, SLURM [default: local].")
     ] = None
     accelerator: Annotated[Accelerator | None, Parameter(help="Kind of device [default: auto].")] = None
-    devices: Annotated[int | None, Parameter(help="Devices of one run; above 1 it is distributed [default: 1].")] = None
+    devices: Annotated[int | None, Parameter(help="Devices of one run, on each node [default: 1].")] = None
+    nodes: Annotated[int | None, Parameter(help="Machines that carry out each run together [default: 1].")] = None
+    node_rank: Annotated[
+        int | None, Parameter(help="Which node this is, from 0; not needed under torchrun or srun.")
+    ] = None
+    rendezvous: Annotated[
+        str | None, Parameter(help="HOST:PORT of node 0 where the nodes meet; not needed under torchrun or srun.")
+    ] = None
+    strategy: Annotated[
+        Strategy | None, Parameter(help="ddp: each device has the whole model; fsdp: a part of it [default: ddp].")
+    ] = None
+    accumulate: Annotated[
+        int | None, Parameter(help="Backward passes to one step, for less memory at the same batch size [default: 1].")
+    ] = None
+    largest_batch_per_device: Annotated[
+        int | None, Parameter(help="Most images of one pass on one device; more are accumulated.")
+    ] = None
     jobs: Annotated[int | None, Parameter(help="Runs at once [default: as many as there are cores, or GPUs for].")] = (
         None
     )
@@ -62,9 +78,6 @@ class MachineOptions:
     cache_limit: Annotated[str | None, Parameter(help="Largest dataset to cache, such as 4GiB [default: 4GiB].")] = None
     save_predictions: Annotated[
         bool | None, Parameter(negative=(), help="Keep predicted label maps of the test split as PNG files.")
-    ] = None
-    accumulate: Annotated[
-        int | None, Parameter(help="Parts that a device takes its share of a batch in, to save memory [default: 1].")
     ] = None
     checkpoint_every: Annotated[
         str | None, Parameter(help="Time between checkpoints that a killed run goes on from; 0: none [default: 5min].")
@@ -80,12 +93,17 @@ class MachineOptions:
             executor=self.executor,
             accelerator=self.accelerator,
             devices=self.devices,
+            nodes=self.nodes,
+            node_rank=self.node_rank,
+            rendezvous=self.rendezvous,
+            strategy=self.strategy,
+            accumulate=self.accumulate,
+            largest_batch_per_device=self.largest_batch_per_device,
             jobs=self.jobs,
             threads=self.threads,
             workers=self.workers,
             cache=self.cache,
             cache_limit_bytes=None if self.cache_limit is None else parse_bytes(self.cache_limit),
-            accumulate=self.accumulate,
             checkpoint_every=self.checkpoint_every,
             time_limit=self.time_limit,
             tracker=self.tracker,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +13,9 @@ from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Only, 
 
 if TYPE_CHECKING:
     from cvbench.events import Event
+    from cvbench.executors.base import Rerun
+    from cvbench.executors.meeting import Meeting
+    from cvbench.machine import Machine
     from cvbench.store import Store as RunStore
 
 DEFAULT_MACHINE = MachineOptions()
@@ -31,13 +35,34 @@ def run(
     quiet: Annotated[bool, Parameter(help="No progress; only results and errors.")] = False,
 ) -> int:
     """Train and evaluate what a benchmark names and the store lacks, then show its leaderboard."""
+    from cvbench.executors.distributed import follow
+    from cvbench.executors.meeting import joined
+
+    machine = on.load()
+    with joined(machine) as meeting:
+        if meeting is not None and not meeting.place.leads:
+            return follow(meeting, machine)
+        return _run(paths, only, rerun, store, machine, meeting, detach=detach, json=json, quiet=quiet)
+
+
+def _run(
+    paths: Sequence[str],
+    only: str | None,
+    rerun: Rerun,
+    store: Path,
+    machine: Machine,
+    meeting: Meeting | None,
+    *,
+    detach: bool,
+    json: bool,
+    quiet: bool,
+) -> int:
     from cvbench.commands.boards import finished, publish_board, show_failures, show_table
     from cvbench.plan import plan
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
 
     targets, overrides = options.paths_and_overrides(paths)
-    machine = on.load()
     suite = load_suite(targets, overrides)
     planned = plan(suite)
     chosen = options.select(planned, only)
@@ -56,6 +81,7 @@ def run(
             on_event=lambda event: on_event(_with_score(event, runs)),
             planned=len({run.run_id for run in planned}),
             detach=detach,
+            meeting=meeting,
         )
 
     leaderboard = finished(suite, planned, runs, machine.data_root, overrides, quiet=quiet)

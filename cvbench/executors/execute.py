@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cvbench.events import Event
 from cvbench.executors.base import Executor, Job, OnEvent, Outcomes, Rerun, is_due, unique
+from cvbench.executors.meeting import Meeting
 from cvbench.machine import Machine
 from cvbench.placement import Placement, placement
 from cvbench.spec import RunSpec
@@ -23,13 +24,15 @@ def execute(
     on_event: OnEvent | None = None,
     planned: int | None = None,
     detach: bool = False,
+    meeting: Meeting | None = None,
 ) -> Outcomes:
     """Does what `rerun` asks for and the store lacks. A run that fails costs itself only.
 
     on_event is called in the calling thread. KeyboardInterrupt ends what runs and passes on; what is done is kept, and
     a second one ends it at once. What a run is tried again for, `Machine.retries` says.
     planned: runs of the whole plan, where `runs` are only some of them. detach: leave the jobs to SLURM and return.
-    Raises ValueError for what no run could do.
+    meeting: where this process is the first of several posts: `with joined(machine) as meeting`. Raises ValueError for
+    what no run could do.
     """
     tell = on_event or (lambda event: None)
     store = store if isinstance(store, Store) else Store(store)
@@ -40,8 +43,12 @@ def execute(
         )
     wanted = unique(runs)
     for run in wanted:
-        machine.batch_per_device(run.recipe.batch_size)  # a mistake that all processes would only repeat
-    place = placement(machine, planned or len(wanted))
+        machine.share(run.recipe.batch_size)  # a mistake that all processes would only repeat
+    if meeting is None and machine.nodes > 1 and machine.executor == "local":
+        raise ValueError(
+            f"Expected a meeting of {machine.nodes} nodes (`cvbench.executors.meeting.joined`), but got none"
+        )
+    place = placement(machine, planned or len(wanted), together=meeting is not None)
     known = revisions(wanted, machine.data_root, plugins=True)
     on = machine.model_copy(update={"threads": place.threads, "jobs": place.jobs})
     root = store.root
@@ -59,7 +66,7 @@ def execute(
             tell(Event("skipped", run))
     if not jobs:
         return outcomes
-    with closing(_executor(on, place, detach)) as executor:
+    with closing(_executor(on, place, detach, meeting)) as executor:
         for event in executor.outcomes(jobs):
             if event is not None:
                 outcomes.note(event)
@@ -67,7 +74,7 @@ def execute(
     return outcomes
 
 
-def _executor(machine: Machine, place: Placement, detach: bool) -> Executor:
+def _executor(machine: Machine, place: Placement, detach: bool, meeting: Meeting | None) -> Executor:
     if machine.executor == "ray":
         from cvbench.executors.ray import RayExecutor
 
@@ -78,4 +85,4 @@ def _executor(machine: Machine, place: Placement, detach: bool) -> Executor:
         return SlurmExecutor(machine, place, detach=detach)
     from cvbench.executors.local import LocalExecutor
 
-    return LocalExecutor(machine, place)
+    return LocalExecutor(machine, place, meeting)

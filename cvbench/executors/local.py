@@ -11,6 +11,7 @@ from pathlib import Path
 from cvbench.events import Event
 from cvbench.executors.base import Job, OnEvent, StoppedError
 from cvbench.executors.distributed import Distributed
+from cvbench.executors.meeting import Meeting
 from cvbench.executors.settle import settle
 from cvbench.executors.worker import Worker
 from cvbench.failure import Failure
@@ -22,20 +23,20 @@ Told = queue.SimpleQueue[Event | None]
 
 
 class LocalExecutor:
-    """Slots of this machine, each with GPUs of its own; a run goes to the slot that is free first."""
+    """Slots of this machine, each with GPUs of its own; a run goes to the slot that is free first.
 
-    def __init__(self, machine: Machine, place: Placement) -> None:
-        self.machine, self.place = machine, place
+    meeting: where this process is the first of several posts; then there is one slot, which calls the others.
+    """
+
+    def __init__(self, machine: Machine, place: Placement, meeting: Meeting | None = None) -> None:
+        self.machine, self.place, self.meeting = machine, place, meeting
         self.slots: list[_Slot] = []
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[Event | None]:
         due, told = queue.SimpleQueue[Job](), Told()
         for job in jobs:
             due.put(job)
-        kind = Distributed if self.machine.devices > 1 else Worker
-        self.slots = [
-            _Slot(due, kind(_environment(self.place.threads, gpus))) for gpus in self.place.slots[: len(jobs)]
-        ]
+        self.slots = [_Slot(due, self._process(gpus)) for gpus in self.place.slots[: len(jobs)]]
         for slot in self.slots:
             slot.start(told)
         left = len(self.slots)
@@ -49,6 +50,10 @@ class LocalExecutor:
                 left -= 1
             else:
                 yield event
+
+    def _process(self, gpus: tuple[str, ...]) -> Worker | Distributed:
+        environment = _environment(self.place.threads, gpus)
+        return Distributed(environment, self.meeting) if self.machine.world > 1 else Worker(environment)
 
     def close(self) -> None:
         with contextlib.ExitStack() as stack:  # each is stopped, whatever becomes of the others

@@ -27,7 +27,7 @@ def perform(job: Job, path: Sequence[str], tell: OnEvent) -> Event:
     # On a node of SLURM's, Lightning would take the run for a job of its own, and send it back into the queue itself.
     os.environ.pop("SLURM_NTASKS", None)
     environment = {"OMP_NUM_THREADS": str(job.machine.threads)}
-    place = Distributed(environment) if job.machine.devices > 1 else _worker(environment)
+    place = Distributed(environment) if job.machine.world > 1 else _worker(environment)
     return settle(job, place.run, tell)
 
 

@@ -27,7 +27,7 @@ def run_with_retries(
         if failure is None:
             return None
         told = failure.model_dump(include={"kind", "message", "failed_at"})
-        attempts.append(Attempt(**told, accumulate=machine.accumulate))
+        attempts.append(Attempt(**told, accumulate=machine.share(run.recipe.batch_size).accumulate))
         again = next_try(run, machine, [attempt.kind for attempt in attempts])
         if again is None:
             return failure if len(attempts) == 1 else failure.model_copy(update={"attempts": tuple(attempts)})
@@ -42,20 +42,19 @@ def next_try(run: RunSpec, machine: Machine, kinds: list[str]) -> Machine | None
         return None
     if kind != "out_of_memory":
         return machine
-    halved = machine.model_copy(update={"accumulate": machine.accumulate * 2})
-    try:
-        halved.batch_per_device(run.recipe.batch_size)
-    except ValueError:  # an odd number of samples has no half
+    share = machine.share(run.recipe.batch_size)
+    if run.mode != "train" or share.batch_per_device % 2:  # an odd number of samples has no half
         return None
-    return halved if run.mode == "train" else None
+    return machine.model_copy(update={"accumulate": share.accumulate * 2})
 
 
 def _in_words(run: RunSpec, before: Machine, now: Machine, failure: Failure) -> str:
-    if now.accumulate == before.accumulate:
-        return f"{failure.message}; tries again, from its last checkpoint if there is one"
     batch = run.recipe.batch_size
-    was, half = before.batch_per_device(batch), now.batch_per_device(batch)
+    was, half = before.share(batch), now.share(batch)
+    if was == half:
+        return f"{failure.message}; tries again, from its last checkpoint if there is one"
+    each = half.batch_per_device
     return (
-        f"out of memory with {was} samples at once; tries again with {half}, {now.accumulate} times a step: the batch "
-        f"stays {batch}, but batch norm, where the model has it, sees {half}"
+        f"out of memory with {was.batch_per_device} samples at once; tries again with {each}, {half.accumulate} times "
+        f"a step: the batch stays {batch}, but batch norm, where the model has it, sees {each}"
     )

@@ -78,9 +78,9 @@ class DataModule(L.LightningDataModule):
         return self._sources[key]
 
     def open(self, roles: Mapping[str, bool]) -> None:
-        """Opens role -> training now, so that damaged data are found before anything is trained."""
+        """Opens role -> training now, so that damaged or too few data are found before anything is trained."""
         for role, training in roles.items():
-            self.source(role, training=training)
+            self._dealt(role, self.machine.world, training=training)
 
     def train_dataloader(self) -> Loader:
         return self._loader("train", training=True)
@@ -100,13 +100,8 @@ class DataModule(L.LightningDataModule):
 
     def _loader(self, role: str, *, training: bool) -> Loader:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        source = self.source(role, training=training)
-        if len(source.ids) < world:
-            raise DataError(
-                f"split {role!r} has {len(source.ids)} samples, too few for {world} processes; lower --devices"
-            )
         return Loader(
-            source,
+            self._dealt(role, world, training=training),
             self.batch_size,
             training=training,
             seed=self.seed,
@@ -115,8 +110,16 @@ class DataModule(L.LightningDataModule):
             workers=self.machine.workers,
             steps=self.steps_per_epoch if training else None,
             draws=self.recipe.augment != Augment(),
-            accumulate=self.machine.accumulate if training else 1,
+            accumulate=self.machine.share(self.recipe.batch_size).accumulate if training else 1,
         )
+
+    def _dealt(self, role: str, world: int, *, training: bool) -> Source:
+        """The source of a role, where each of `world` processes gets some of it: Lightning fails in one without any."""
+        source = self.source(role, training=training)
+        if len(source.ids) < world:
+            remedy = "lower --devices or --nodes"
+            raise DataError(f"split {role!r} has {len(source.ids)} samples, too few for {world} processes; {remedy}")
+        return source
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """All of the batch but what stays on the host: its draws, which are turned into parameters there (see

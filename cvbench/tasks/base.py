@@ -21,7 +21,7 @@ from cvbench.spec import Recipe
 from cvbench.tasks.accumulation import Accumulation
 from cvbench.tasks.evidence import Evidence
 from cvbench.tasks.losses import Losses
-from cvbench.tasks.schedule import build_optimiser, build_schedule
+from cvbench.tasks.schedule import build_optimiser, build_schedule, matrices
 
 
 class Predictions(NamedTuple):
@@ -74,6 +74,7 @@ class Task(L.LightningModule):
         self.predictions: Predictions | None = None
         self.losses = Losses()
         self.accumulation: Accumulation | None = None
+        self._matrices: frozenset[int] | None = None
 
     # What a task gives -----------------------------------------------------------------------------------------------
 
@@ -167,6 +168,9 @@ class Task(L.LightningModule):
         """A step's batch comes in so many parts, each of `batch` samples of this process."""
         self.losses, self.accumulation = Losses(parts), Accumulation(parts, batch) if parts > 1 else None
 
+    def setup(self, stage: str) -> None:
+        self._matrices = matrices(self.model)  # now: sharding would make all of them vectors
+
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         count = self.counted(batch) if self.accumulation is not None else None
         loss = self.loss(batch)
@@ -222,6 +226,6 @@ class Task(L.LightningModule):
         self.test_evidence.reset()
 
     def configure_optimizers(self) -> Any:
-        optimiser = build_optimiser(self.model, self.recipe)
+        optimiser = build_optimiser(self.model, self.recipe, self._matrices)
         schedule = build_schedule(optimiser, self.recipe, self.total_steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -13,15 +13,22 @@ from torch.optim.lr_scheduler import LambdaLR
 from cvbench.spec import Recipe
 
 
-def build_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
+def matrices(model: nn.Module) -> frozenset[int]:
+    """The `id` of each parameter with more than one axis: what weight decay is for."""
+    return frozenset(id(parameter) for parameter in model.parameters() if parameter.ndim > 1)
+
+
+def build_optimiser(model: nn.Module, recipe: Recipe, decayed: frozenset[int] | None = None) -> Optimizer:
     """The recipe's optimiser over all parameters that want gradients; biases and norms are not decayed.
 
     That exception is the usual one (He 2019, "Bag of Tricks"); it makes weight decay mean the same for all models.
+    decayed: `matrices` of the model, from when all of it was there; absent: as they are now.
     """
+    decayed = matrices(model) if decayed is None else decayed
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in wanted if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in wanted if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in wanted if id(p) in decayed], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in wanted if id(p) not in decayed], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     build: dict[str, Callable[[], Optimizer]] = {

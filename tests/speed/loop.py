@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from cvbench import harness
 from cvbench.callbacks import Progress, StepSeeds, Throughput
 from cvbench.data.base import ArraySplit, Dataset, DatasetInfo
 from cvbench.loading.datamodule import DataModule
@@ -32,6 +31,7 @@ from cvbench.models.normalise import Normalised
 from cvbench.spec import DatasetRef, ModelRef, Recipe, RunSpec
 from cvbench.tasks.classification import ClassificationTask
 from cvbench.tasks.schedule import build_optimiser, build_schedule
+from cvbench.trainer import Length, best_checkpoint, build_trainer
 from tests.speed.timing import Row
 
 CLASSES, SIDE, BATCH, VAL, EPOCHS = 10, 32, 128, 128, 2
@@ -131,14 +131,14 @@ class _Run:
         machine = Machine(accelerator="cpu", cache=self.folder)
         ref, targets = self.spec.dataset, ClassificationTask.targets
         data = DataModule(self.dataset, self.recipe, machine, targets=targets, ref=ref, seed=0, batch_size=BATCH)
-        length = harness.Length(EPOCHS, self.steps)
+        length = Length(EPOCHS, self.steps)
         task = ClassificationTask(self.model(), self.info, self.recipe, length.steps)
         marks = _Marks()
         progress = Progress(self.spec, EPOCHS, length.steps, lambda event: None)
         torch.utils.deterministic.fill_uninitialized_memory = False  # as `harness.run`
-        best = harness._checkpoint(self.spec, self.folder)
+        best = best_checkpoint(self.spec, self.folder)
         callbacks: list[L.Callback] = [marks, StepSeeds(0), progress, Throughput(self.steps * BATCH), best]
-        trainer = harness.build_trainer(self.spec, machine, "cpu", self.folder, length, True, callbacks)
+        trainer = build_trainer(self.spec, machine, "cpu", self.folder, length, True, callbacks)
         try:
             trainer.fit(task, datamodule=data)
         finally:

@@ -1,0 +1,87 @@
+"""How a node's processes are started: the arguments and variables that torchrun and PyTorch document."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cvbench.executors.launch import Processes, command, surroundings
+from cvbench.executors.place import Place
+from cvbench.machine import Machine
+
+JOB = Path("/runs/job with spaces.json")
+OUTER = {
+    "PATH": "/bin", "HOME": "/home/me", "RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2",
+    "GROUP_RANK": "1", "ROLE_RANK": "3", "MASTER_ADDR": "elsewhere", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x",
+    "TORCHELASTIC_USE_AGENT_STORE": "True", "PET_NNODES": "2", "OMP_NUM_THREADS": "64", "CUDA_VISIBLE_DEVICES": "2,3",
+}  # fmt: skip
+KEPT = {
+    "PATH": "/bin",
+    "HOME": "/home/me",
+    "CUDA_VISIBLE_DEVICES": "2,3",
+    "PYTHONUNBUFFERED": "1",
+    "OMP_NUM_THREADS": "2",
+}
+THREADS = {"OMP_NUM_THREADS": "2"}
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+HARNESS = ["-m", "cvbench.harness", str(JOB)]
+
+
+def test_one_machine_has_a_torchrun_of_its_own() -> None:
+    machine = Machine(devices=4)
+    assert command(JOB, machine, None, 0) == [*TORCHRUN, "--standalone", "--nproc-per-node=4", *HARNESS]
+    assert surroundings(machine, None, 0, THREADS, OUTER) == KEPT
+
+
+def test_a_node_has_a_torchrun_that_meets_the_others() -> None:
+    machine, place = Machine(devices=4, nodes=2), Place(1, 2, "gpu07", 29611, a_node=True)
+    there = ["--nnodes=2", "--node-rank=1", "--nproc-per-node=4", "--master-addr=gpu07", "--master-port=40000"]
+    assert command(JOB, machine, place, 40000) == [*TORCHRUN, *there, *HARNESS]
+    assert surroundings(machine, place, 40000, THREADS, OUTER) == KEPT
+
+
+def test_a_launchers_process_has_one_of_its_own_with_the_same_place() -> None:
+    machine, place = Machine(devices=2, nodes=2), Place(3, 4, "gpu07", 29611, a_node=False, local_rank=1, hosted=True)
+    assert command(JOB, machine, place, 40000) == [sys.executable, *HARNESS]
+    assert surroundings(machine, place, 40000, THREADS, OUTER) == KEPT | {
+        "RANK": "3", "LOCAL_RANK": "1", "GROUP_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "gpu07", "MASTER_PORT": "40000",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_lines_errors_and_the_exit_code_come_back(tmp_path: Path, code: int) -> None:
+    lines: list[str] = []
+    program = f"import sys; print('one'); print('two'); print('oh', file=sys.stderr); sys.exit({code})"
+    found = Processes().run([sys.executable, "-c", program], {}, tmp_path / "log.txt", lines.append)
+    assert found == code
+    assert lines == ["one\n", "two\n"]
+    assert (tmp_path / "log.txt").read_text() == "oh\n"
+
+
+def test_a_child_is_ended_with_what_it_has_started(tmp_path: Path) -> None:
+    processes, grandchild = Processes(), tmp_path / "pid"
+    program = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(grandchild)!r}, 'w').write(str(child.pid))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    code = processes.run([sys.executable, "-c", program], {}, tmp_path / "log.txt", lambda line: processes.stop())
+    assert code == -15
+    processes.stop()  # nothing is left to be ended
+    deadline = time.monotonic() + 20
+    while _alive(int(grandchild.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(int(grandchild.read_text()))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
