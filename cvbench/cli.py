@@ -43,6 +43,8 @@ VERBS = {
     "try": "Try a model on tiny data of its task: forward, backward, save, load, two processes.",
     "claims": "Hold finished runs against published numbers.",
     "rescore": "Score finished runs again from their evidence, after the evaluator changed.",
+    "reproduce": "Run a record again from its own spec, and compare every number.",
+    "doctor": "Check this machine: installation, devices, data, disks, programs.",
 }
 
 
