@@ -78,12 +78,10 @@ def test_devices_that_are_asked_for_and_not_there() -> None:
     two = NOTHING | {"cuda": ["A100", "A100"], "refused": {"cpu": {}, "cuda": {}}}
     found = said(devices(two, Machine(accelerator="cuda", devices=4)))
     assert found["devices"] == ("problem", "4 are asked for, and there are 2; use fewer --devices")
-    why = (
-        "Expected a precision that the device has, but got recipe.precision='16-mixed': float16 needs CUDA; use 32-true"
-    )
+    why = "Expected a precision that the device has, but got recipe.precision='16-mixed': no CUDA; use 32-true"
     refusing = NOTHING | {"refused": {"cpu": {"16-mixed": why}}}
     shown = said(devices(refusing, Machine()))["precision on cpu"]
-    assert shown == ("ok", "16-mixed would be refused: float16 needs CUDA; use 32-true; ")
+    assert shown == ("ok", "16-mixed would be refused: no CUDA; use 32-true; ")
 
 
 def test_a_probe_that_fails_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,10 +120,11 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    remedy = "name another with --store"
     found = said(disks(tmp_path / "runs", Machine(cache=tmp_path, data_root=tmp_path)))
     assert found["store"] == (
         "problem",
-        f"{tmp_path} cannot be written: Read-only file system; name another with --store",
+        f"{tmp_path} cannot be written: Read-only file system; {remedy}",
     )
     assert found["locks"][0] == "problem"
     assert found["cache"][0] == "warning"
@@ -160,10 +159,11 @@ def test_programs_that_are_there_or_not(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("WANDB_API_KEY")
     assert "offline" in said(programs(Machine()))["tracker wandb"][1]
     monkeypatch.setattr("cvbench.diagnosis.programs.find_spec", lambda name: None)
+    remedy = "pip install 'cvbench[tensorboard]'"
     found = said(programs(Machine(tracker="tensorboard")))
     assert found["tracker tensorboard"] == (
         "warning",
-        "asked for, but not installed; pip install 'cvbench[tensorboard]'",
+        f"asked for, but not installed; {remedy}",
     )
     assert found["tracker wandb"][0] == "ok"
     assert "pip install 'cvbench[slurm]'" in found["executor slurm"][1]
