@@ -95,7 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         return _mistake(f"{error}\nSee `cvbench --help`.")
-    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except BrokenPipeError:  # `cvbench list models | head`: nobody reads on, which is no mistake of anybody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:  # no such file, no permission, a full or read-only disk
         if os.environ.get("CVBENCH_TRACEBACK"):
             raise
         return _mistake(str(error))
@@ -104,9 +107,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             "\ncvbench: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr
         )
         return INTERRUPTED
-    except BrokenPipeError:  # `cvbench list models | head`: nobody reads on, which is no mistake of anybody
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code if isinstance(code, int) else 0
 
 

@@ -6,10 +6,12 @@ several devices. The harness itself never launches processes.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +43,8 @@ from cvbench.spec import ModelRef, Recipe, RunSpec, Weights
 from cvbench.store import Failure, load_dataset
 from cvbench.tasks.base import Predictions, Task
 from cvbench.trackers import build_tracker
+
+_FULL_BYTES = 64 << 10  # less than this is left: what failed, failed of it
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,14 @@ def run(spec: RunSpec, machine: Machine, folder: Path, *, on_event: OnEvent | No
     tell = on_event or (lambda event: None)
     folder.mkdir(parents=True, exist_ok=True)
     with logged_to(folder / "log.txt"):
-        return _run(spec, machine, folder, tell)
+        try:
+            return _run(spec, machine, folder, tell)
+        except Exception as error:
+            if shutil.disk_usage(folder).free < _FULL_BYTES:  # of which torch's writer says "unexpected pos 64 vs 0"
+                raise OSError(
+                    errno.ENOSPC, "the store's disk is full; make room, then run again", str(folder)
+                ) from error
+            raise
 
 
 def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record | None:

@@ -83,7 +83,9 @@ class Index:
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:
-    """The database, made anew where it is damaged or of another version; None where it cannot be."""
+    """The database, made anew where it is damaged or of another version; None where it cannot be, or is not ours."""
+    if path.is_symlink():  # whatever it leads to would be written
+        return None
     for _ in range(2):
         try:
             database = sqlite3.connect(path, timeout=2.0)
@@ -92,7 +94,9 @@ def _opened(path: Path) -> sqlite3.Connection | None:
         try:
             if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
                 names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-                assert set(names) <= {"files", "computed"}
+                if not set(names) <= {"files", "computed"}:
+                    database.close()
+                    return None
                 for name in names:
                     database.execute(f"DROP TABLE {name}")
                 database.executescript(_TABLES)

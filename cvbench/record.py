@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cvbench.spec import RunSpec
 
 SCHEMA_VERSION = 1
+# Of one record: three metrics for each of 20,000 classes take some 5 MiB.
+MOST_BYTES = 64 << 20
 
 
 class _Part(BaseModel):
@@ -158,11 +160,16 @@ def write_record(record: Record, path: Path) -> None:
 
 def read_record(path: Path) -> Record:
     """Reads one record. Raises ValueError that names the file when it is cut off, edited into nonsense or too new."""
-    return parse_record(path.read_bytes(), path)
+    with path.open("rb") as file:
+        return parse_record(file.read(MOST_BYTES + 1), path)
 
 
 def parse_record(text: bytes, path: Path) -> Record:
     """The record that a file's text is; `path` is for the message. Raises as `read_record`."""
+    if len(text) > MOST_BYTES:
+        raise ValueError(
+            f"{path}: not a readable record (more than {MOST_BYTES >> 20} MiB); move it away and run again"
+        )
     try:
         record = Record.model_validate_json(text)
         version = record.schema_version
@@ -182,7 +189,7 @@ def _schema_version(text: bytes) -> int:
     """Of a record that does not load: a newer one need not look like ours."""
     try:
         version = json.loads(text)["schema_version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return 0
     return version if isinstance(version, int) else 0
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -21,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from cvbench import catalog
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import NewerSchemaError, Record, read_record, write_atomically
+from cvbench.redaction import Redacted
 from cvbench.spec import DatasetRef, RunSpec
 
 if TYPE_CHECKING:
@@ -33,14 +37,17 @@ State = Literal["done", "missing", "failed", "outdated", "stale"]
 
 
 class Failure(BaseModel):
-    """Why a run has no record. kind: the exception's name, or `killed`, `interrupted`."""
+    """Why a run has no record. kind: the exception's name, or `killed`, `interrupted`.
+
+    Secrets of the environment are put out of sight in message and traceback, which boards and reports repeat.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     run_id: str
     kind: str
-    message: str
-    traceback: str = ""
+    message: Redacted
+    traceback: Redacted = ""
     failed_at: datetime
 
     @classmethod
@@ -112,17 +119,45 @@ class Store:
         Raises ValueError where the folder cannot be: a file is in its way, or a link that leads out of the store.
         """
         folder = self.folder(run)
-        if folder.is_symlink():
-            raise ValueError(
-                f"{folder}: Expected a folder, but got a symbolic link; a run's folder is emptied: remove it"
-            )
+        self._refuse_links(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"{error.filename}: Expected a folder of the store, but got a file") from error
-        with (folder / ".lock").open("a") as file:
+        with open(folder / ".lock", "a", opener=_not_through_links) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            if (folder / _WORKING).is_symlink():
+                (folder / _WORKING).unlink()
             yield folder
+
+    def _refuse_links(self, folder: Path) -> None:
+        """Raises ValueError where a folder between the store and its run is a link; the store itself may be one."""
+        between = [folder, *folder.parents[: len(folder.relative_to(self.root).parts) - 1]]
+        for path in between:
+            if path.is_symlink():
+                rule = "Expected a folder, but got a symbolic link; what is in a run's folder is replaced"
+                raise ValueError(f"{path}: {rule}: remove the link, or let the whole store be one")
+
+    def check_writable(self) -> None:
+        """Raises ValueError where nothing can be written into the store: to be told before anything is trained."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as file:
+                file.write(b"x")
+        except OSError as error:
+            reason = error.strerror or error
+            raise ValueError(
+                f"{self.root}: the store cannot be written ({reason}); name another with --store"
+            ) from error
+
+    def reason(self, run: RunSpec) -> str:
+        """Why a run counts as failed, in one line: what is wrong with its record, or what it failed of."""
+        try:
+            self.record(run)
+        except ValueError as error:
+            return " ".join(str(error).split())
+        failure = self.failure(run)
+        return "" if failure is None else " ".join(f"{failure.kind}: {failure.message}".split())
 
     def begin(self, run: RunSpec) -> Path:
         """An empty working folder inside the run's; what stands there already is kept until `finish`.
@@ -154,6 +189,7 @@ class Store:
         Raises ValueError where the truth differs from that of other runs on the same data and protocol.
         """
         working = self.folder(run) / _WORKING
+        _to_disk(working)
         self._keep_truth(read_record(working / "record.json"), working / "truth.npz")
         self._replace(run, working)
 
@@ -201,6 +237,23 @@ def truth_name(record: Record) -> str:
     """The file of a run's truth in `<store>/<dataset>/`: one for each data revision and protocol."""
     facts = json.dumps([record.spec.task, record.dataset.revision, record.dataset.protocol], sort_keys=True)
     return f"truth-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
+
+
+def _to_disk(folder: Path) -> None:
+    """Waits until the files are on the disk: after a power failure no record may stand beside half its evidence."""
+    for path in folder.iterdir():
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _not_through_links(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ValueError(f"{path}: Expected a lock, but got a symbolic link; remove it") from error
 
 
 def _remove(path: Path) -> None:

@@ -16,6 +16,7 @@ from cvbench.events import Event
 from cvbench.executors.base import killed
 from cvbench.machine import Machine
 from cvbench.record import write_atomically
+from cvbench.redaction import redacted
 from cvbench.spec import RunSpec
 from cvbench.store import Failure
 
@@ -54,6 +55,7 @@ class Distributed:
                     if kind == "@event":
                         tell(Event(**(json.loads(text) | {"run": run})))
             code = process.returncode
+        _redact(folder / "processes.txt")
         self._process = None
         if code == 0 and (folder / "record.json").is_file():
             (folder / "job.json").unlink()
@@ -76,6 +78,12 @@ class Distributed:
                 # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def _redact(path: Path) -> None:
+    """What the processes wrote themselves, past all loggers."""
+    with contextlib.suppress(OSError):  # a full disk
+        write_atomically(path, redacted(path.read_text(encoding="utf-8", errors="replace")))
 
 
 def _tail(path: Path, lines: int = 40) -> str:

@@ -50,7 +50,8 @@ def execute(
     """Does what `rerun` asks for and the store lacks. A run that fails costs itself only.
 
     on_event is called in the calling thread. KeyboardInterrupt ends the workers and passes on; what is done is kept.
-    planned: runs of the whole plan, where `runs` are only some of them. Raises ValueError for what no run could do.
+    planned: runs of the whole plan, where `runs` are only some of them. Raises ValueError for what no run could do, a
+    store that cannot be written included.
     """
     tell = on_event or (lambda event: None)
     store = store if isinstance(store, Store) else Store(store)
@@ -68,6 +69,8 @@ def execute(
         else:
             outcomes.skipped.append(run)
             tell(Event("skipped", run))
+    if not due.empty():
+        store.check_writable()
     slots = [_Slot(due, store, machine, known, rerun) for _ in range(min(jobs, due.qsize()))]
     try:
         _follow(slots, outcomes, tell)
