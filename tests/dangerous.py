@@ -39,10 +39,8 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield (
-                    alias.asname or alias.name.partition(".")[0],
-                    alias.name if alias.asname else alias.name.partition(".")[0],
-                )
+                whole = alias.name if alias.asname else alias.name.partition(".")[0]
+                yield alias.asname or whole, whole
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 yield alias.asname or alias.name, f"{node.module}.{alias.name}"
@@ -57,7 +55,7 @@ def _called(node: ast.expr, names: dict[str, str]) -> str:
 
 
 def _wrong(call: ast.Call, names: dict[str, str]) -> Iterator[str]:
-    name = _called(call.func, names).replace("np.", "numpy.", 1)
+    name = _called(call.func, names)
     given = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
     if name in FORBIDDEN:
         yield f"{name} {FORBIDDEN[name]}"
@@ -70,7 +68,8 @@ def _wrong(call: ast.Call, names: dict[str, str]) -> Iterator[str]:
         yield "torch.load without weights_only=True"
     if "allow_pickle" in given and not _is(given["allow_pickle"], False):
         yield "allow_pickle"
-    if name == "ruamel.yaml.YAML" and not (isinstance(given.get("typ"), ast.Constant) and given["typ"].value == "safe"):  # type: ignore[attr-defined]
+    typ = given.get("typ")
+    if name == "ruamel.yaml.YAML" and not (isinstance(typ, ast.Constant) and typ.value == "safe"):
         yield "a YAML loader that is not safe"
     if name.endswith("jinja2.Environment") and not ("autoescape" in given and not _is(given["autoescape"], False)):
         yield "jinja2 without autoescape"

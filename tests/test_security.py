@@ -71,6 +71,10 @@ def raised(info):
 '''
 
 
+# What is allowed where, and why: Markdown is escaped by its own filters, which `page/test_text.py` attacks.
+KNOWN = {"page/markdown.py": {"jinja2 without autoescape"}}
+
+
 class Attack:
     """Leaves a file behind when it is unpickled."""
 
@@ -90,7 +94,7 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Real runs on images, classes and labels with dangerous names, by models that tell secrets; and their boards."""
     folder = tmp_path_factory.mktemp("hostile")
     draws = np.random.default_rng(0)
@@ -122,13 +126,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Any:
         sys.path.remove(str(folder))
         os.environ.clear()
         os.environ.update(before)
-    yield Ran(store, outcomes, folder / "boards" / "bench")
+    return Ran(store, outcomes, folder / "boards" / "bench")
 
 
 def test_dangerous_names_are_names(hostile: Ran) -> None:
     (done,) = hostile.outcomes.done
     assert done.label == LABEL
-    assert not [path for path in hostile.store.root.parent.rglob("owned*")]
+    assert not list(hostile.store.root.parent.rglob("owned*"))
     assert not Path("owned").exists()
     kept = read_record(hostile.store.folder(done) / "record.json")
     assert set(kept.dataset.classes) == set(CLASSES)
@@ -185,7 +189,7 @@ def test_no_secret_is_left_in_any_file(hostile: Ran) -> None:
     assert f"HF_TOKEN is {HIDDEN}" in log
     assert f"http://someone:{HIDDEN}@proxy.example:3128" in log
     assert HIDDEN in (hostile.store.folder(failed) / "failure.json").read_text()
-    assert failure.message.startswith("ConnectionError" if False else "(")
+    assert f"401 for '{HIDDEN}'" in failure.message
     assert HIDDEN in read_board(hostile.board / "board.json").model_dump_json()
 
 
@@ -439,7 +443,8 @@ def test_an_index_that_is_a_link_or_somebody_elses_is_left_alone(tmp_path: Path)
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_file_of_the_package_runs_text_shells_or_pickles(path: Path) -> None:
-    assert dangers(path.read_text(encoding="utf-8")) == []
+    found = {one.partition(": ")[2] for one in dangers(path.read_text(encoding="utf-8"))}
+    assert found == KNOWN.get(path.relative_to(PACKAGE).as_posix(), set())
 
 
 @pytest.mark.parametrize(
