@@ -147,7 +147,7 @@ class Store:
         except OSError as error:
             reason = error.strerror or error
             raise ValueError(
-                f"{self.root}: the store cannot be written ({reason}); name another with --store"
+                f"{self.root}: the store cannot be written ({reason}); make room, or name another with --store"
             ) from error
 
     def reason(self, run: RunSpec) -> str:
