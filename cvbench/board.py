@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from cvbench.record import Costs, write_atomically
+from cvbench.record import MOST_BYTES, Costs, write_atomically
 from cvbench.table import State
 
 BOARD_SCHEMA_VERSION = 2
@@ -263,14 +263,18 @@ def thawed(text: str) -> Leaderboard:
 def read_board(path: Path) -> Leaderboard:
     """Reads board.json. Raises ValueError that names the file when it is damaged or of a newer schema."""
     try:
-        data = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
+        data = json.loads(content)
         version = data.get("schema_version") if isinstance(data, dict) else None
         if isinstance(version, int) and version > BOARD_SCHEMA_VERSION:
             raise ValueError(f"Expected schema_version <= {BOARD_SCHEMA_VERSION}, but got {version}; upgrade cvbench")
         if version == 1:
             _upgrade(data)
         return Leaderboard.model_validate(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         first = " ".join(line.strip() for line in str(error).splitlines()[:3])
         raise ValueError(f"{path}: not a board ({first}); render it again with `cvbench leaderboard`") from error
 

@@ -7,13 +7,14 @@ with misspelt keys.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from cvbench import catalog
+from cvbench.redaction import secret_in, secrets
 from cvbench.spec import Recipe
 from cvbench.yamlfile import Document, Loc, Problem
 
@@ -90,7 +91,17 @@ def check_names(document: Document, file: Path) -> list[Problem]:
     for kind in ("datasets", "models"):
         for index, item in _items(data, kind):
             problems += _check_item(document, task, kind, index, item, file)
-    return problems
+    return problems + list(_secrets(document, (), data, secrets()))
+
+
+def _secrets(document: Document, loc: Loc, value: Any, known: Mapping[str, str]) -> Iterator[Problem]:
+    """Passwords and keys: records and boards repeat what a benchmark says."""
+    if isinstance(value, str) and (why := secret_in(value, known)) is not None:
+        rule = f"{why}, which records and boards would show; let your own code read it from the environment"
+        yield document.problem(loc, rule)
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from _secrets(document, (*loc, key), item, known)
 
 
 def _items(data: Mapping[str, Any], kind: str) -> Iterable[tuple[int, dict[str, Any]]]:

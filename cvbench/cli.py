@@ -45,6 +45,8 @@ VERBS = {
     "try": "Try a model on tiny data of its task: forward, backward, save, load, two processes.",
     "claims": "Hold finished runs against published numbers.",
     "rescore": "Score finished runs again from their evidence, after the evaluator changed.",
+    "reproduce": "Run a record again from its own spec, and compare every number.",
+    "doctor": "Check this machine: installation, devices, data, disks, programs.",
 }
 
 
@@ -95,7 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         return _mistake(f"{error}\nSee `cvbench --help`.")
-    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except BrokenPipeError:  # `cvbench list models | head`: nobody reads on, which is no mistake of anybody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:  # no such file, no permission, a full or read-only disk
         if os.environ.get("CVBENCH_TRACEBACK"):
             raise
         return _mistake(str(error))
@@ -104,9 +109,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             "\ncvbench: interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr
         )
         return INTERRUPTED
-    except BrokenPipeError:  # `cvbench list models | head`: nobody reads on, which is no mistake of anybody
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code if isinstance(code, int) else 0
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from cvbench.redaction import Redacted
 from cvbench.spec import RunSpec
 
 # What may be tried again by itself (fields of `cvbench.machine.Retries`).
@@ -27,7 +28,7 @@ class Attempt(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     kind: str
-    message: str
+    message: Redacted
     failed_at: datetime
     accumulate: int = 1
 
@@ -37,14 +38,15 @@ class Failure(BaseModel):
 
     kind: `killed`, `interrupted`, `out_of_memory`, `time_limit`, or the name of the exception that the run raised.
     attempts: every try of the suite that gave up on it, the last one too; empty where it was tried once.
+    Secrets of the environment are put out of sight in messages and traceback, which boards and reports repeat.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     run_id: str
     kind: str
-    message: str
-    traceback: str = ""
+    message: Redacted
+    traceback: Redacted = ""
     failed_at: datetime
     attempts: tuple[Attempt, ...] = ()
 

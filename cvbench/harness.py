@@ -6,9 +6,11 @@ several devices. The harness itself never launches processes.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -43,6 +45,7 @@ from cvbench.tasks.base import Predictions, Task
 from cvbench.trainer import Length, best_checkpoint, build_trainer, check_shares, training_length
 
 log = logging.getLogger(__name__)
+_FULL_BYTES = 64 << 10  # less than this is left: what failed, failed of it
 
 
 def build_model(ref: ModelRef, info: DatasetInfo, task: str, *, strict_weights: bool) -> tuple[nn.Module, list[str]]:
@@ -90,7 +93,14 @@ def run(spec: RunSpec, machine: Machine, folder: Path, *, on_event: OnEvent | No
     rank = _rank(machine)
     own_log = folder / (f"log-rank{rank}.txt" if rank else "log.txt")
     with logged_to(own_log), stacks_after(machine.time_limit, own_log):
-        return _run(spec, machine, folder, tell)
+        try:
+            return _run(spec, machine, folder, tell)
+        except Exception as error:
+            if shutil.disk_usage(folder).free < _FULL_BYTES:  # of which torch's writer says "unexpected pos 64 vs 0"
+                raise OSError(
+                    errno.ENOSPC, "the store's disk is full; make room, then run again", str(folder)
+                ) from error
+            raise
 
 
 def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record | None:

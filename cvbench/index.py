@@ -150,13 +150,18 @@ class Index:
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:
-    """The database, made anew where it is damaged or of another version; None where it cannot be."""
+    """The database, made anew where it is damaged or of another version; None where it cannot be, or is not ours."""
+    if path.is_symlink():  # whatever it leads to would be written
+        return None
     for _ in range(2):
         try:
             database = sqlite3.connect(path, timeout=_PATIENCE_SECONDS)
         except sqlite3.Error:
             return None
         try:
+            if not _is_ours(database):
+                database.close()
+                return None
             _prepare(database)
             return database
         except sqlite3.OperationalError:  # locked, read-only, full
@@ -183,6 +188,12 @@ def _prepare(database: sqlite3.Connection) -> None:
             database.execute(f"CREATE TABLE {name} (key TEXT PRIMARY KEY, about TEXT NOT NULL, content BLOB NOT NULL)")
         database.execute(f"PRAGMA user_version = {_VERSION}")
     database.commit()
+
+
+def _is_ours(database: sqlite3.Connection) -> bool:
+    """Whether it is an index, of whatever version, or empty: somebody else's tables are not ours to drop."""
+    names = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return _version(database) > 0 or names <= set(_TABLES)
 
 
 def _version(database: sqlite3.Connection) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cvbench.redaction import redacted
+
 # Between the stacks of a run that is late and its end.
 STACKS_SECONDS = 1.0
 
@@ -27,11 +29,18 @@ def stacks_after(seconds: float | None, path: Path) -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
+class _Redacting(logging.Formatter):
+    """A run's folder may be handed on: what libraries say of keys and proxies is not."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
     """Everything that libraries log or warn goes into the file `path`."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     names = ("lightning.pytorch", "lightning.fabric", "cvbench", "py.warnings", "torch")
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]

@@ -14,6 +14,8 @@ from cvbench.public_words import checked_name, checked_url
 from cvbench.spec import SUBMITTED, RunSpec
 
 SCHEMA_VERSION = 1
+# Of one record: three metrics for each of 20,000 classes take some 5 MiB.
+MOST_BYTES = 64 << 20
 
 
 class _Part(BaseModel):
@@ -203,11 +205,16 @@ def write_record(record: Record, path: Path) -> None:
 
 def read_record(path: Path) -> Record:
     """Reads one record. Raises ValueError that names the file when it is cut off, edited into nonsense or too new."""
-    return parse_record(path.read_bytes(), path)
+    with path.open("rb") as file:
+        return parse_record(file.read(MOST_BYTES + 1), path)
 
 
 def parse_record(text: bytes, path: Path) -> Record:
     """The record that a file's text is; `path` is for the message. Raises as `read_record`."""
+    if len(text) > MOST_BYTES:
+        raise ValueError(
+            f"{path}: not a readable record (more than {MOST_BYTES >> 20} MiB); move it away and run again"
+        )
     try:
         record = Record.model_validate_json(text)
         version = record.schema_version

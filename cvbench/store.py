@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -94,17 +97,45 @@ class Store:
         Raises ValueError where the folder cannot be: a file is in its way, or a link that leads out of the store.
         """
         folder = self.folder(run)
-        if folder.is_symlink():
-            raise ValueError(
-                f"{folder}: Expected a folder, but got a symbolic link; a run's folder is emptied: remove it"
-            )
+        self._refuse_links(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"{error.filename}: Expected a folder of the store, but got a file") from error
-        with (folder / ".lock").open("a") as file:
+        with open(folder / ".lock", "a", opener=_not_through_links) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            if (folder / _WORKING).is_symlink():
+                (folder / _WORKING).unlink()
             yield folder
+
+    def _refuse_links(self, folder: Path) -> None:
+        """Raises ValueError where a folder between the store and its run is a link; the store itself may be one."""
+        between = [folder, *folder.parents[: len(folder.relative_to(self.root).parts) - 1]]
+        for path in between:
+            if path.is_symlink():
+                rule = "Expected a folder, but got a symbolic link; what is in a run's folder is replaced"
+                raise ValueError(f"{path}: {rule}: remove the link, or let the whole store be one")
+
+    def check_writable(self) -> None:
+        """Raises ValueError where nothing can be written into the store: to be told before anything is trained."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as file:
+                file.write(b"x")
+        except OSError as error:
+            reason = error.strerror or error
+            raise ValueError(
+                f"{self.root}: the store cannot be written ({reason}); make room, or name another with --store"
+            ) from error
+
+    def reason(self, run: RunSpec) -> str:
+        """Why a run counts as failed, in one line: what is wrong with its record, or what it failed of."""
+        try:
+            self.record(run)
+        except ValueError as error:
+            return " ".join(str(error).split())
+        failure = self.failure(run)
+        return "" if failure is None else " ".join(f"{failure.kind}: {failure.message}".split())
 
     def begin(self, run: RunSpec, *, anew: bool = False) -> Path:
         """A working folder inside the run's; what stands there already is kept until `finish`.
@@ -141,6 +172,7 @@ class Store:
         Raises ValueError where the truth differs from that of other runs on the same data and protocol.
         """
         working = self.folder(run) / _WORKING
+        _to_disk(working)
         self._keep_truth(read_record(working / "record.json"), working / "truth.npz")
         self._replace(run, working)
 
@@ -213,6 +245,23 @@ def truth_name(record: Record) -> str:
 def _goes_on(path: Path) -> bool:
     """Whether something in a working folder is for the next try: what trackers wrote goes on, too."""
     return path.name in (CHECKPOINT, "log.txt", "tensorboard", "wandb") or path.name.startswith(BEST_KEPT)
+
+
+def _to_disk(folder: Path) -> None:
+    """Waits until the files are on the disk: after a power failure no record may stand beside half its evidence."""
+    for path in folder.iterdir():
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _not_through_links(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ValueError(f"{path}: Expected a lock, but got a symbolic link; remove it") from error
 
 
 def _remove(path: Path) -> None:

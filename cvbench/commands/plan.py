@@ -65,6 +65,7 @@ def plan(
                 "seed": run.seed,
                 "state": states[run.run_id],
                 "problem": data[run.run_id].problem,
+                "reason": held.reason(run) if states[run.run_id] == "failed" else None,
                 "folder": held.folder(run),
                 "spec": run.model_dump(mode="json"),
             }
@@ -81,6 +82,9 @@ def plan(
     for state, count in counts.items():
         print(f"{count} {state}: {MEANING[state]}")
     print(place)
+    for run in runs:
+        if states[run.run_id] == "failed":
+            print(f"failed: {run.name}: {held.reason(run)}")
     # One line a dataset, and one more where the same dataset with other options has another problem.
     for name, problem in dict.fromkeys((run.dataset.name, data[run.run_id].problem) for run in runs):
         if problem is not None:

@@ -32,7 +32,7 @@ def execute(
     a second one ends it at once. What a run is tried again for, `Machine.retries` says.
     planned: runs of the whole plan, where `runs` are only some of them. detach: leave the jobs to SLURM and return.
     meeting: where this process is the first of several posts: `with joined(machine) as meeting`. Raises ValueError for
-    what no run could do.
+    what no run could do, a store that cannot be written included.
     """
     tell = on_event or (lambda event: None)
     store = store if isinstance(store, Store) else Store(store)
@@ -66,6 +66,7 @@ def execute(
             tell(Event("skipped", run))
     if not jobs:
         return outcomes
+    store.check_writable()
     with closing(_executor(on, place, detach, meeting)) as executor:
         for event in executor.outcomes(jobs):
             if event is not None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from cvbench.executors.place import Place
 from cvbench.machine import Machine
+from cvbench.record import write_atomically
+from cvbench.redaction import redacted
 
 # What an outer launcher may have left; our children must not take it for their own.
 _LAUNCHER = frozenset(
@@ -65,19 +67,22 @@ class Processes:
     def run(
         self, arguments: list[str], environment: Mapping[str, str], log: Path, on_line: Callable[[str], None]
     ) -> int:
-        """Runs to the end; the exit code. Standard output goes line by line to `on_line`, errors to `log`."""
-        with log.open("w", encoding="utf-8") as errors:
-            process = subprocess.Popen(
-                arguments, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, start_new_session=True
-            )
-            self._process = process
-            with process:  # closes the pipe
-                try:
-                    for line in process.stdout or ():
-                        on_line(line)
-                except BaseException:  # a signal that SLURM sends, say: the processes must not outlive this
-                    self.stop()
-                    raise
+        """Runs to the end; the exit code. Standard output goes to `on_line` by lines; errors, redacted, to `log`."""
+        try:
+            with log.open("w", encoding="utf-8") as errors:
+                process = subprocess.Popen(
+                    arguments, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, start_new_session=True
+                )
+                self._process = process
+                with process:  # closes the pipe
+                    try:
+                        for line in process.stdout or ():
+                            on_line(line)
+                    except BaseException:  # a signal that SLURM sends, say: the processes must not outlive this
+                        self.stop()
+                        raise
+        finally:
+            _redact(log)
         self._process = None
         return process.returncode
 
@@ -96,3 +101,9 @@ class Processes:
                     # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
+
+
+def _redact(path: Path) -> None:
+    """What the processes wrote themselves, past all loggers."""
+    with contextlib.suppress(OSError):  # a full disk
+        write_atomically(path, redacted(path.read_text(encoding="utf-8", errors="replace")))
