@@ -15,6 +15,7 @@ from cvbench.leaderboard import rank
 from cvbench.record import Record, parse_record
 from cvbench.spec import RunSpec, Suite
 from cvbench.store import Store, revisions
+from cvbench.tuning import tuned_in
 
 # What a run's part of a board follows from; a file that changes, comes or goes makes the board anew.
 _READ = ("record.json", "evidence.npz", "failure.json", "curves.csv")
@@ -22,7 +23,6 @@ _READ = ("record.json", "evidence.npz", "failure.json", "curves.csv")
 
 def assemble(
     suite: Suite,
-    planned: Sequence[RunSpec],
     store: Store,
     data_root: Path,
     overrides: Sequence[str] = (),
@@ -30,35 +30,45 @@ def assemble(
     published: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Leaderboard:
-    """The leaderboard of all planned runs: of those without a usable record it says why.
+    """The leaderboard of all runs of a suite: of those without a usable record it says why.
 
     A board that was made before, of the same runs and files by the same code, is taken from the index.
     published: for others' eyes, so without pictures of data that are not ours to show. tell: see `RunEvidence`.
     """
-    here = [run for run in planned if (store.folder(run) / "record.json").is_file()]
-    known = revisions(here, data_root)
     with Index(store.root) as index:
-        place, key = f"board {suite.name} {published}", _key(suite, planned, store, known, overrides, published)
+
+        def read(path: Path) -> Record:
+            return parse_record(index.content(path), path)
+
+        found_by_tuning = tuned_in(store, suite, lambda runs: revisions(runs, data_root), read=read)
+        planned = found_by_tuning.runs
+        here = [run for run in planned if (store.folder(run) / "record.json").is_file()]
+        known = revisions(here, data_root)
+        place = f"board {suite.name} {published}"
+        key = _key(suite, [*planned, *found_by_tuning.candidates], store, known, overrides, published)
         kept = index.computed(place)
         if kept is not None and kept[0] == {"key": key}:
             return thawed(kept[1].decode())
-        records, failed = _gathered(planned, store, index)
+        records, failed = _gathered(planned, store, read)
         evidence = RunEvidence(store, index, tell)
         found = rank(
             suite, planned, records, evidence,
             failed=failed, revisions=known, overrides=overrides, published=published,
+            tunings=found_by_tuning.tunings,
         )  # fmt: skip
         index.keep(place, {"key": key}, frozen(found).encode())
         return found
 
 
-def _gathered(planned: Sequence[RunSpec], store: Store, index: Index) -> tuple[list[Record], dict[str, str]]:
+def _gathered(
+    planned: Sequence[RunSpec], store: Store, read: Callable[[Path], Record]
+) -> tuple[list[Record], dict[str, str]]:
     """The records, and run_id -> why there is none that can be read."""
     records: list[Record] = []
     failed: dict[str, str] = {}
     for run in planned:
         try:
-            record = store.record(run, lambda path: parse_record(index.content(path), path))
+            record = store.record(run, read)
         except ValueError as error:
             failed[run.run_id] = str(error)
             continue
@@ -81,7 +91,15 @@ def _key(
     whole = hashlib.sha256(json.dumps([_code(), list(overrides), published]).encode())
     whole.update(suite.model_dump_json().encode())
     for run in planned:
-        names = [run.run_id, run.benchmark, run.label, run.backbone, run.overrides, known.get(run.run_id)]
+        names = [
+            run.run_id,
+            run.benchmark,
+            run.label,
+            run.backbone,
+            run.overrides,
+            run.candidate,
+            known.get(run.run_id),
+        ]
         whole.update(json.dumps([*names, *_stamps(store.folder(run), _READ)]).encode())
     for path in sorted(store.root.glob("*/truth-*.npz")):
         whole.update(json.dumps([path.name, *_stamps(path.parent, (path.name,))]).encode())

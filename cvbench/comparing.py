@@ -69,7 +69,10 @@ def compare_models(
 
 
 def _by_data(name: str, records: Sequence[Record]) -> dict[Data, list[Record]]:
-    """The runs of that name on each data set. Raises ValueError where they are none, or not of one group."""
+    """The runs of that name on each data set, without recipes that were tried by tuning and not chosen.
+
+    Raises ValueError where they are none, or not of one group.
+    """
     named = [one for one in records if name in (one.spec.label, one.spec.model.name)]
     if not named and len(name) >= _SHORTEST_ID:
         named = [one for one in records if one.run_id.startswith(name) or one.group_id.startswith(name)]
@@ -85,6 +88,7 @@ def _by_data(name: str, records: Sequence[Record]) -> dict[Data, list[Record]]:
     found: dict[Data, list[Record]] = {}
     for one in named:
         found.setdefault(_data(one), []).append(one)
+    found = {data: _chosen(members) for data, members in found.items()}
     for members in found.values():
         groups = sorted({one.group_id for one in members})
         if len(groups) > 1:
@@ -93,6 +97,12 @@ def _by_data(name: str, records: Sequence[Record]) -> dict[Data, list[Record]]:
                 f"name one of the groups {', '.join(groups)}"
             )
     return {data: sorted(members, key=lambda one: one.spec.seed) for data, members in found.items()}
+
+
+def _chosen(records: list[Record]) -> list[Record]:
+    """Without the groups of which every run was a candidate, where others are there."""
+    final = {one.group_id for one in records if not one.spec.candidate}
+    return [one for one in records if one.group_id in final] or records
 
 
 def _data(record: Record) -> Data:

@@ -107,6 +107,11 @@ def dataset_key(spec: RunSpec) -> str:
     return canonical([spec.task, spec.dataset.model_dump(mode="json")])
 
 
+def row_key(spec: RunSpec) -> tuple[str, ...]:
+    """Runs with equal keys are seeds of one row."""
+    return spec.benchmark, dataset_key(spec), spec.label or spec.model.name, spec.group_id
+
+
 def protocol_hash(protocol: Mapping[str, Any]) -> str:
     """12 hex digits: equal exactly when two protocols are."""
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:12]
@@ -136,8 +141,7 @@ def groups(
     facts = _facts(planned, found, revisions)
     members: dict[tuple[str, ...], dict[str, PlannedRun]] = {}
     for run in planned:
-        key = (run.benchmark, dataset_key(run), run.label or run.model.name, run.group_id)
-        members.setdefault(key, {})[run.run_id] = _judge(
+        members.setdefault(row_key(run), {})[run.run_id] = _judge(
             run, found.get(run.run_id), facts.get(dataset_key(run)), failed
         )
     return [Group(tuple(runs.values()), facts.get(key[1])) for key, runs in members.items()]

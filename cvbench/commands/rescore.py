@@ -62,10 +62,12 @@ def _records(paths: tuple[str, ...], store: RunStore) -> list[Record]:
 
     if not paths:
         return load_records(store.root)
-    from cvbench.plan import plan
     from cvbench.suite import load_suite
+    from cvbench.tuning import tuned_in
 
-    planned = {run.run_id: run for run in plan(load_suite(*options.paths_and_overrides(paths)))}
+    suite = load_suite(*options.paths_and_overrides(paths))
+    found = tuned_in(store, suite, lambda runs: {}, any_evaluator=True)
+    planned = {run.run_id: run for run in [*found.candidates, *found.runs]}
     return [record for run in planned.values() if (record := store.record(run)) is not None]
 
 

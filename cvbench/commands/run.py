@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +13,8 @@ from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Only, 
 
 if TYPE_CHECKING:
     from cvbench.events import Event
+    from cvbench.executors.base import Outcomes
+    from cvbench.spec import RunSpec
     from cvbench.store import Store as RunStore
 
 DEFAULT_MACHINE = MachineOptions()
@@ -31,32 +34,34 @@ def run(
 ) -> int:
     """Train and evaluate what a benchmark names and the store lacks, then show its leaderboard."""
     from cvbench.commands.boards import finished, publish_board, show_failures, show_table
-    from cvbench.plan import plan
+    from cvbench.commands.stages import first_stage, second_stage, standing
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
 
     targets, overrides = options.paths_and_overrides(paths)
     machine = on.load()
     suite = load_suite(targets, overrides)
-    planned = plan(suite)
-    chosen = options.select(planned, only)
     runs = RunStore(store)
-    options.say(summary(suite.name, len(suite.benchmarks), len(chosen), len(planned)), quiet=quiet)
+    before = standing(suite, runs, machine.data_root, plugins=True)
+    first = first_stage(before, only)
+    number = len(first.runs) + first.later
+    options.say(summary(suite.name, len(suite.benchmarks), number, before.size), quiet=quiet)
 
     from cvbench.executors.local import execute
     from cvbench.progress import progress
 
-    with progress(chosen, quiet=quiet) as on_event:
-        outcomes = execute(
-            chosen,
-            runs,
-            machine,
-            rerun=rerun,
-            on_event=lambda event: on_event(_with_score(event, runs)),
-            planned=len({run.run_id for run in planned}),
-        )
+    with progress(first.runs, more=first.later, quiet=quiet) as on_event:
 
-    leaderboard = finished(suite, planned, runs, machine.data_root, overrides, quiet=quiet)
+        def do(some: Sequence[RunSpec]) -> Outcomes:
+            tell = lambda event: on_event(_with_score(event, runs))  # noqa: E731
+            return execute(some, runs, machine, rerun=rerun, on_event=tell, planned=before.size)
+
+        outcomes = do(first.runs)
+        if first.later:
+            now = standing(suite, runs, machine.data_root, plugins=True)
+            outcomes.add(do(second_stage(now, first.runs, only)))
+
+    leaderboard = finished(suite, runs, machine.data_root, overrides, quiet=quiet)
     folder = publish_board(leaderboard, runs.root / "boards" / suite.name)
     if json:
         options.print_json(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -27,6 +27,11 @@ class Outcomes:
     done: list[RunSpec] = field(default_factory=list)
     skipped: list[RunSpec] = field(default_factory=list)
     failed: list[tuple[RunSpec, Failure]] = field(default_factory=list)
+
+    def add(self, others: Outcomes) -> None:
+        """Takes those of runs that followed into account."""
+        for name in (one.name for one in fields(self)):
+            getattr(self, name).extend(getattr(others, name))
 
 
 def is_due(run: RunSpec, store: Store, revision: str | None, rerun: Rerun) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from cvbench.board import Board, Leaderboard, Row
+from cvbench.board import Board, Leaderboard, Row, Tuned
 from cvbench.page import text
 
 ARROWS = {"max": "↑", "min": "↓", "none": ""}
@@ -56,6 +56,9 @@ def headline(board: Board) -> list[Column]:
     if any(row.overrides for row in board.rows):
         overrides = tuple(", ".join(row.overrides) or text.NOTHING for row in board.rows)
         columns.append(Column("own recipe", overrides, numeric=False, importance=65))
+    if any(row.tuned for row in board.rows):
+        cells = tuple(text.NOTHING if row.tuned is None else tuned(row.tuned) for row in board.rows)
+        columns.append(Column("tuned", cells, numeric=False, importance=66))
     for field, head, show, importance in _COSTS:
         if any(getattr(row.costs, field, None) is not None for row in board.rows):
             cells = tuple(show(getattr(row.costs, field, None)) for row in board.rows)
@@ -64,6 +67,18 @@ def headline(board: Board) -> list[Column]:
         letters = tuple(", ".join(letter(i) for i in row.environments) or text.NOTHING for row in board.rows)
         columns.append(Column("environment", letters, numeric=False, importance=35))
     return columns
+
+
+def tuned(found: Tuned) -> str:
+    """`lr 0.003 (best on val of 3, 12.3 s)`: what was chosen, of how many candidates, and how long these trained."""
+    tried = f"best on val of {len(found.candidates)}"
+    if found.chosen is None:
+        chosen, tried = text.NOTHING, f"none of {len(found.candidates)} chosen"
+    else:
+        chosen = text.settings(found.values) or "as written"
+    parts = [tried] + [f"{found.failed} failed"] * bool(found.failed)
+    parts += [] if found.train_seconds is None else [text.duration(found.train_seconds)]
+    return f"{chosen} ({', '.join(parts)})"
 
 
 def fit(table: list[Column], width: int) -> tuple[list[Column], list[Column]]:

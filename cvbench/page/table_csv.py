@@ -6,17 +6,18 @@ import csv
 import io
 from typing import Any
 
-from cvbench.board import Board, Leaderboard, Row
-from cvbench.page.text import csv_cell
+from cvbench.board import Board, Leaderboard, Row, Tuned
+from cvbench.page.text import csv_cell, settings
 from cvbench.record import Costs
 from cvbench.table import STATES, canonical
 
 
 def render(leaderboard: Leaderboard) -> str:
-    """Same columns as `table.metrics_table`, and run ids; metrics that a task does not have stay empty."""
+    """Same columns as `table.metrics_table`, run ids, and what was tuned; what a row does not have stays empty."""
     rows = [_flat(board, row) for board in leaderboard.boards for row in board.rows]
     others = dict.fromkeys(key for row in rows for key in row if key.endswith(("_mean", "_sd")))
-    first = [*_FACTS, *others, *Costs.model_fields, "seeds", "run_ids"]
+    tuned = _TUNED if any(row.tuned for board in leaderboard.boards for row in board.rows) else ()
+    first = [*_FACTS, *tuned, *others, *Costs.model_fields, "seeds", "run_ids"]
     text = io.StringIO()
     writer = csv.DictWriter(text, first, lineterminator="\n", restval="")
     writer.writeheader()
@@ -28,6 +29,7 @@ _FACTS = (
     *("benchmark", "task", "dataset", "dataset_options", "model", "group_id", "protocol", "revision"),
     *("primary", "mean", "sd", "n", "planned", *STATES[1:], "state", "overrides"),
 )
+_TUNED = ("tuned", "candidates", "candidates_val", "candidates_train_seconds")
 
 
 def _flat(board: Board, row: Row) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def _flat(board: Board, row: Row) -> dict[str, Any]:
         **{state: sum(run.state == state for run in row.runs) for state in STATES[1:]},
         "state": row.state,
         "overrides": ", ".join(row.overrides),
+        **(_tuned(row.tuned) if row.tuned else {}),
     }
     scores = {
         f"{metric.name}_{part}": getattr(row.scores[metric.name], part)
@@ -57,3 +60,13 @@ def _flat(board: Board, row: Row) -> dict[str, Any]:
     costs = row.costs.model_dump() if row.costs else {}
     runs = {"seeds": " ".join(str(run.seed) for run in row.runs), "run_ids": " ".join(run.run_id for run in row.runs)}
     return facts | scores | costs | runs
+
+
+def _tuned(found: Tuned) -> dict[str, Any]:
+    """tuned: what the chosen candidate changes; candidates_val: the score of each, in their order, as JSON."""
+    return {
+        "tuned": "" if found.chosen is None else settings(found.values) or "as written",
+        "candidates": len(found.candidates),
+        "candidates_val": canonical([candidate.val for candidate in found.candidates]),
+        "candidates_train_seconds": found.train_seconds,
+    }
