@@ -40,12 +40,12 @@ def assemble(
         def read(path: Path) -> Record:
             return parse_record(index.content(path), path)
 
-        found_by_tuning = tuned_in(store, suite, lambda runs: revisions(runs, data_root), read=read)
-        planned = found_by_tuning.runs
+        standing = tuned_in(store, suite, lambda runs: revisions(runs, data_root), read=read)
+        planned = standing.runs
         here = [run for run in planned if (store.folder(run) / "record.json").is_file()]
         known = revisions(here, data_root)
         place = f"board {suite.name} {published}"
-        key = _key(suite, [*planned, *found_by_tuning.candidates], store, known, overrides, published)
+        key = _key(suite, [*planned, *standing.candidates], store, known, overrides, published)
         kept = index.computed(place)
         if kept is not None and kept[0] == {"key": key}:
             return thawed(kept[1].decode())
@@ -54,7 +54,7 @@ def assemble(
         found = rank(
             suite, planned, records, evidence,
             failed=failed, revisions=known, overrides=overrides, published=published,
-            tunings=found_by_tuning.tunings,
+            tunings=standing.tunings,
         )  # fmt: skip
         index.keep(place, {"key": key}, frozen(found).encode())
         return found

@@ -14,7 +14,7 @@ from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import Record
 from cvbench.statistics.comparison import Comparison, Direction, McNemar, compare, mcnemar
 from cvbench.statistics.resamples import Scores
-from cvbench.table import canonical, protocol_hash
+from cvbench.table import canonical, protocol_hash, without_tried
 
 # What must be equal for two groups of runs to be compared: task, data set with its options, protocol, revision.
 Data = tuple[str, str, str, str]
@@ -88,7 +88,7 @@ def _by_data(name: str, records: Sequence[Record]) -> dict[Data, list[Record]]:
     found: dict[Data, list[Record]] = {}
     for one in named:
         found.setdefault(_data(one), []).append(one)
-    found = {data: _chosen(members) for data, members in found.items()}
+    found = {data: without_tried(members) for data, members in found.items()}
     for members in found.values():
         groups = sorted({one.group_id for one in members})
         if len(groups) > 1:
@@ -97,12 +97,6 @@ def _by_data(name: str, records: Sequence[Record]) -> dict[Data, list[Record]]:
                 f"name one of the groups {', '.join(groups)}"
             )
     return {data: sorted(members, key=lambda one: one.spec.seed) for data, members in found.items()}
-
-
-def _chosen(records: list[Record]) -> list[Record]:
-    """Without the groups of which every run was a candidate, where others are there."""
-    final = {one.group_id for one in records if not one.spec.candidate}
-    return [one for one in records if one.group_id in final] or records
 
 
 def _data(record: Record) -> Data:

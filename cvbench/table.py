@@ -112,6 +112,22 @@ def row_key(spec: RunSpec) -> tuple[str, ...]:
     return spec.benchmark, dataset_key(spec), spec.label or spec.model.name, spec.group_id
 
 
+def without_tried(records: Sequence[Record]) -> list[Record]:
+    """Without recipes that a model tried by tuning and did not get: those of which every run is a candidate, where the
+    store has others of the same model on the same data. After tuning with one seed nobody can tell, and all stay.
+    """
+    final: dict[str, set[str]] = {}
+    for record in records:
+        if not record.spec.candidate:
+            final.setdefault(_subject(record.spec), set()).add(record.group_id)
+    return [one for one in records if one.group_id in final.get(_subject(one.spec), {one.group_id})]
+
+
+def _subject(spec: RunSpec) -> str:
+    """One model on one dataset, whatever the recipe."""
+    return canonical([dataset_key(spec), spec.model.model_dump(mode="json")])
+
+
 def protocol_hash(protocol: Mapping[str, Any]) -> str:
     """12 hex digits: equal exactly when two protocols are."""
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:12]

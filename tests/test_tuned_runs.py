@@ -46,7 +46,7 @@ def killed_when(done: list[RunSpec], store: Store) -> None:
     process = subprocess.Popen(
         command, env=os.environ | {"PYTHONPATH": root}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not all(store.record(run) for run in done) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)  # the next worker imports torch first, which takes longer than this by far
     process.send_signal(signal.SIGKILL)

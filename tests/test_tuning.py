@@ -17,6 +17,7 @@ from cvbench.record import Costs, Record, write_record
 from cvbench.spec import RunSpec, Suite
 from cvbench.store import Failure, Store
 from cvbench.suite import load_suite
+from cvbench.table import without_tried
 from cvbench.tuning import Tuned, Tuning, tuned, tuned_in
 from tests import records
 
@@ -179,6 +180,16 @@ def test_records_of_other_data_or_an_older_evaluator_decide_nothing(suite: Suite
     kept(store, record(runs[0], 0.5, evaluator_version=0))
     assert [tuning.stage for tuning in in_store(store, suite)] == ["open", "chosen"]
     assert [tuning.stage for tuning in in_store(store, suite, any_evaluator=True)] == ["chosen", "chosen"]
+
+
+def test_by_its_name_a_model_is_what_was_chosen_for_it(suite: Suite) -> None:
+    found = tried(suite, {"linear": [0.7, 0.8, 0.9], "mlp": [0.9, 0.8, 0.7]})
+    there = [record(run, 0.5) for run in plan(suite)]
+    assert without_tried(there) == there  # of one seed each: nobody can tell
+    finals = [record(run, 0.5) for run in found.runs if run.label == "linear" and run.seed != 3]
+    kept_ids = [one.run_id for one in without_tried([*there, *finals]) if one.spec.label == "linear"]
+    assert kept_ids == [run.run_id for run in found.runs if run.label == "linear"]
+    assert [one.spec.label for one in without_tried([*there, *finals])].count("mlp") == 3
 
 
 # On the board.

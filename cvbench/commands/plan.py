@@ -68,6 +68,7 @@ def plan(
         ]
         options.print_json({"suite": suite.name, "counts": dict(counts), "runs": shown, "tuning": remarks(found, only)})
         return 0
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -76,7 +77,9 @@ def plan(
     for run in runs:
         state = states[run.run_id]
         label = (run.label or run.model.name) + (f" ({run.candidate})" if run.candidate else "")
-        table.add_row(state, run.benchmark, run.dataset.name, label, str(run.seed), run.run_id, style=_style(state))
+        table.add_row(
+            state, run.benchmark, run.dataset.name, escape(label), str(run.seed), run.run_id, style=_style(state)
+        )
     options.console().print(table)
     for state, count in counts.items():
         print(f"{count} {state}: {MEANING[state]}")

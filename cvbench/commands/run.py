@@ -85,10 +85,10 @@ def run(
 
 
 def _with_score(event: Event, store: RunStore) -> Event:
-    """A finished run's event, with what it scored."""
+    """A finished run's event, with what it scored; a candidate on val, since nothing else counts for it."""
     if event.kind != "done" or event.metrics or (record := store.record(event.run)) is None:
         return event
-    key = f"test/{event.run.primary}"
+    key = f"{'val' if event.run.candidate else 'test'}/{event.run.primary}"
     return event._replace(metrics={key: record.metrics[key]} if key in record.metrics else {})
 
 

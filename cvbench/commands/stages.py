@@ -31,19 +31,18 @@ def standing(suite: Suite, store: Store, data_root: Path, *, plugins: bool = Fal
 
     Raises ValueError where candidates could not be chosen among, because their data have no val split.
     """
+    from cvbench.plan import lines
     from cvbench.store import data_states
     from cvbench.tuning import tuned_in
 
-    def revisions(runs: Sequence[RunSpec]) -> Mapping[str, str | None]:
-        return {run: state.revision for run, state in data_states(runs, data_root, plugins=plugins).items()}
-
-    found = tuned_in(store, suite, revisions)
-    _refuse_without_val(found, data_states(found.candidates, data_root, plugins=plugins))
-    return found
+    candidates = [run for line in lines(suite) if line.tuned for run in line.candidates]
+    data = data_states(candidates, data_root, plugins=plugins)
+    _refuse_without_val(candidates, data)
+    return tuned_in(store, suite, lambda held: {run.run_id: data[run.run_id].revision for run in held})
 
 
-def _refuse_without_val(found: Tuned, data: Mapping[str, DataState]) -> None:
-    for run in found.candidates:
+def _refuse_without_val(candidates: Sequence[RunSpec], data: Mapping[str, DataState]) -> None:
+    for run in candidates:
         sizes = data[run.run_id].split_sizes
         if sizes is not None and not sizes.get("val"):
             raise ValueError(
