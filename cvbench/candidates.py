@@ -39,7 +39,12 @@ def candidates(tune: Any) -> list[Candidate]:
     if tune is None:
         return []
     if isinstance(tune, Mapping):
-        found = _product(dict(_lists(tune)))
+        lists: dict[str, tuple[Place, list[Any]]] = {}
+        for key, (place, values) in _lists(tune):
+            if key in lists:
+                raise TuneError(place, f"{key!r} stands twice; keep one")
+            lists[key] = place, values
+        found = _product(lists)
     elif isinstance(tune, Sequence) and not isinstance(tune, str):
         found = _listed(tune)
     else:

@@ -75,6 +75,11 @@ def test_names() -> None:
         ({"lr": [1] * 5, "gamma": [1] * 13}, (), "Expected at most 64 candidates, but got 5 × 13 = 65;"),  # noqa: RUF001
         ([{"lr": n} for n in range(65)], (), "Expected at most 64 candidates, but got 65; every model trains each"),
         ([{"augment": {"flip": True}, "augment.flip": False}, {}], (0, "augment.flip"), "'augment.flip' stands twice"),
+        (
+            {"augment.flip": [True], "augment": {"flip": [False]}},
+            ("augment", "flip"),
+            "'augment.flip' stands twice; keep",
+        ),
         ({"augment": [3, 4], "augment.flip": [True]}, ("augment.flip", 0), "'augment' and 'augment.flip' stand both"),
     ],
 )
