@@ -1,7 +1,8 @@
 """cvbench trains, compares and ranks computer-vision architectures so that others believe the result.
 
-The same from Python as from the command line: `load_suite`, `plan`, `execute`, `load_records`, `load_model`. Importing
-`cvbench` imports nothing else; each name is looked up when it is first used.
+The same from Python as from the command line: `load_suite`, `plan`, `execute`, `load_records`, `load_model`; and
+`tuned`, which gives the runs that follow from a suite's candidates. Importing `cvbench` imports nothing else; each name
+is looked up when it is first used.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from cvbench.record import load_records
     from cvbench.suite import load_suite
     from cvbench.trained import load_model
+    from cvbench.tuning import tuned
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "execute", "load_model", "load_records", "load_suite", "plan"]
+__all__ = ["__version__", "execute", "load_model", "load_records", "load_suite", "plan", "tuned"]
 
 _HOMES = {
     "load_suite": "cvbench.suite",
@@ -26,6 +28,7 @@ _HOMES = {
     "execute": "cvbench.executors.execute",
     "load_records": "cvbench.record",
     "load_model": "cvbench.trained",
+    "tuned": "cvbench.tuning",
 }
 
 

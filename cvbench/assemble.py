@@ -16,6 +16,7 @@ from cvbench.record import DatasetFacts, Record, parse_record
 from cvbench.spec import RunSpec, Suite
 from cvbench.store import Store, revisions, slug
 from cvbench.submissions import folders_beside, submitted
+from cvbench.tuning import tuned_in
 
 # What a run's part of a board follows from; a file that changes, comes or goes makes the board anew.
 _READ = ("record.json", "evidence.npz", "failure.json", "curves.csv", f"{GALLERY}/{LIST}")
@@ -23,7 +24,6 @@ _READ = ("record.json", "evidence.npz", "failure.json", "curves.csv", f"{GALLERY
 
 def assemble(
     suite: Suite,
-    planned: Sequence[RunSpec],
     store: Store,
     data_root: Path,
     overrides: Sequence[str] = (),
@@ -31,20 +31,26 @@ def assemble(
     published: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Leaderboard:
-    """The leaderboard of all planned runs: of those without a usable record it says why.
+    """The leaderboard of all runs of a suite: of those without a usable record it says why.
 
     A board that was made before, of the same runs and files by the same code, is taken from the index.
     published: for others' eyes, so without pictures of data that are not ours to show. tell: see `RunEvidence`.
     """
-    here = [run for run in planned if (store.folder(run) / "record.json").is_file()]
-    known = revisions(here, data_root)
     with Index(store.root) as index:
+
+        def read(path: Path) -> Record:
+            return parse_record(index.content(path), path)
+
+        standing = tuned_in(store, suite, lambda runs: revisions(runs, data_root), read=read)
+        planned, every = standing.runs, [*standing.runs, *standing.candidates]
+        here = [run for run in planned if (store.folder(run) / "record.json").is_file()]
+        known = revisions(here, data_root)
         place = f"board {suite.name} {published}"
-        facts = _Facts(suite, planned, store, known, overrides, published)
+        facts = _Facts(suite, every, store, known, overrides, published)
         kept = _kept(index, place, facts.key)
         if kept is not None:
             return kept
-        records, failed = _gathered(planned, store, index)
+        records, failed = _gathered(planned, store, read)
         found = rank(
             suite,
             planned,
@@ -53,20 +59,21 @@ def assemble(
             failed=failed,
             revisions=known,
             overrides=overrides,
-            submitted=_submitted(store, index, {run.run_id for run in planned}),
+            submitted=_submitted(store, read, {run.run_id for run in every}),
             published=published,
+            tunings=standing.tunings,
         )
         if facts.settled:
             index.keep(place, {"key": facts.key}, frozen(found).encode())
         return found
 
 
-def _submitted(store: Store, index: Index, runs: Collection[str]) -> Submitted:
+def _submitted(store: Store, read: Callable[[Path], Record], runs: Collection[str]) -> Submitted:
     """What others have handed in, as the store has it."""
 
     def of(spec: RunSpec, facts: DatasetFacts) -> list[Record]:
         board = (spec.task, spec.dataset, facts.protocol, facts.revision)
-        return submitted(store.root, *board, runs=runs, read=lambda path: parse_record(index.content(path), path))
+        return submitted(store.root, *board, runs=runs, read=read)
 
     return of
 
@@ -81,13 +88,15 @@ def _kept(index: Index, place: str, key: str) -> Leaderboard | None:
         return None
 
 
-def _gathered(planned: Sequence[RunSpec], store: Store, index: Index) -> tuple[list[Record], dict[str, str]]:
+def _gathered(
+    planned: Sequence[RunSpec], store: Store, read: Callable[[Path], Record]
+) -> tuple[list[Record], dict[str, str]]:
     """The records, and run_id -> why there is none that can be read."""
     records: list[Record] = []
     failed: dict[str, str] = {}
     for run in planned:
         try:
-            record = store.record(run, lambda path: parse_record(index.content(path), path))
+            record = store.record(run, read)
         except ValueError as error:
             failed[run.run_id] = str(error)
             continue
@@ -114,7 +123,8 @@ class _Facts:
         whole = hashlib.sha256(json.dumps([_code(), list(overrides), published]).encode())
         whole.update(suite.model_dump_json().encode())
         for run in planned:
-            names = [run.run_id, run.benchmark, run.label, run.backbone, run.overrides, known.get(run.run_id)]
+            named = [run.run_id, run.benchmark, run.label, run.backbone, run.overrides, run.candidate]
+            names = [*named, known.get(run.run_id)]
             folder = store.folder(run)
             whole.update(json.dumps([*names, *(self._stamp(f"{folder}/{name}") for name in _READ)]).encode())
         runs = {run.run_id for run in planned}

@@ -96,6 +96,39 @@ class Difference(_Part):
     probability_better: float | None
 
 
+class Candidate(_Part):
+    """A recipe that a row tried, run with the board's first seed. values: what it changes, `augment.flip` for a key of
+    `augment`; val: the primary metric on val, by which one is chosen; reason: why it has none.
+    """
+
+    values: dict[str, Any]
+    run_id: str
+    val: float | None = None
+    reason: str = ""
+
+
+class Tuned(_Part):
+    """How a row came to its recipe. chosen: place among the candidates, None where none could be chosen (yet).
+
+    train_seconds: of all candidates together, the chosen one included; None where none knows.
+    """
+
+    seed: int
+    candidates: tuple[Candidate, ...]
+    chosen: int | None
+    train_seconds: float | None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the chosen candidate changes; empty where none is chosen."""
+        return {} if self.chosen is None else self.candidates[self.chosen].values
+
+    @property
+    def failed(self) -> int:
+        """How many candidates were tried in vain."""
+        return sum(bool(candidate.reason) for candidate in self.candidates)
+
+
 class Curve(_Part):
     """How the training of one seed went: mean training loss and the primary metric on val, None where not measured."""
 
@@ -130,7 +163,8 @@ class Row(_Part):
     of several tasks are joined by. front: costs of `FRONT_COSTS` at which no other row is both better and cheaper.
     per_class: metric -> one value a class, in the order of the board's classes: the mean over the seeds that define it,
     None where none does. recipe: what differs from the board's (None: absent here). environments: indices into those of
-    the leaderboard. pictures: of one seed's run.
+    the leaderboard. pictures: of one seed's run. tuned: None where the recipe is as written; where nothing is chosen,
+    the row has no recipe, hence no ids.
     """
 
     label: str
@@ -162,6 +196,7 @@ class Row(_Part):
     curves: tuple[Curve, ...] = ()
     calibration: tuple[CalibrationBin, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    tuned: Tuned | None = None
 
 
 class Board(_Part):

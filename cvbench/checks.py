@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from cvbench.spec import Recipe
 from cvbench.yamlfile import Document, Loc, Problem
 
 Kind = Literal["datasets", "models"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Before the name of a file that lies in an installed Python package.
 IN_PACKAGE = "package:"
@@ -88,8 +89,8 @@ def check_names(document: Document, file: Path) -> list[Problem]:
     if data.get("mode") == "evaluate" and isinstance(seeds, list) and len(seeds) > 1:
         rule = "mode is evaluate: nothing is drawn, so every seed would repeat one number; give one seed"
         problems.append(document.problem(("seeds",), rule))
-    for kind in ("datasets", "models"):
-        for index, item in _items(data, kind):
+    for kind in KINDS:
+        for index, item in items(data, kind):
             problems += _check_item(document, task, kind, index, item, file)
     return problems + list(_secrets(document, (), data, secrets()))
 
@@ -104,10 +105,10 @@ def _secrets(document: Document, loc: Loc, value: Any, known: Mapping[str, str])
         yield from _secrets(document, (*loc, key), item, known)
 
 
-def _items(data: Mapping[str, Any], kind: str) -> Iterable[tuple[int, dict[str, Any]]]:
+def items(data: Mapping[str, Any], kind: str) -> Iterable[tuple[int, dict[str, Any]]]:
     """(index, item) of those items that have a name."""
-    items = data.get(kind)
-    for index, item in enumerate(items if isinstance(items, list) else ()):
+    found = data.get(kind)
+    for index, item in enumerate(found if isinstance(found, list) else ()):
         if isinstance(item, dict) and isinstance(item.get("name"), str) and item["name"]:
             yield index, item
 
@@ -116,13 +117,13 @@ def _check_labels(document: Document) -> list[Problem]:
     """Two models of one label, two equal datasets, a baseline that is no model."""
     problems = []
     labels: list[str] = []
-    for index, model in _items(document.data, "models"):
+    for index, model in items(document.data, "models"):
         label = model.get("label") or model["name"]
         if label in labels:
             problems.append(document.problem(("models", index), f"{label!r} stands twice; give one of them a `label`"))
         labels.append(label)
     datasets: list[Any] = []
-    for index, dataset in _items(document.data, "datasets"):
+    for index, dataset in items(document.data, "datasets"):
         if dataset in datasets:
             problems.append(document.problem(("datasets", index), f"{dataset['name']!r} stands twice; remove one"))
         datasets.append(dataset)
@@ -188,14 +189,19 @@ def _no_file(benchmark: Path, weights: str) -> str | None:
     return None
 
 
+def shared_recipe(data: Mapping[str, Any]) -> Recipe:
+    """The benchmark's recipe without `tune`, or the default where it is wrong."""
+    try:
+        return Recipe().changed(data.get("recipe") or {})
+    except (ValidationError, AttributeError, TypeError):
+        return Recipe()
+
+
 def recipe_errors(data: Mapping[str, Any]) -> Iterable[tuple[Loc, ValidationError]]:
     """Where a dataset's or model's own `recipe` does not fit the benchmark's, or the default where that is wrong."""
-    try:
-        base = Recipe().changed(data.get("recipe") or {})
-    except (ValidationError, AttributeError, TypeError):
-        base = Recipe()
-    for kind in ("datasets", "models"):
-        for index, item in _items(data, kind):
+    base = shared_recipe(data)
+    for kind in KINDS:
+        for index, item in items(data, kind):
             if isinstance(item.get("recipe"), dict):
                 try:
                     base.changed(item["recipe"])

@@ -10,7 +10,7 @@ from cvbench.claims_file import COSTS, Claim
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import Record
 from cvbench.spec import SUBMITTED
-from cvbench.table import canonical, protocol_hash, spread
+from cvbench.table import canonical, protocol_hash, spread, without_tried
 
 # How often a unit goes into a record's number: fractions are claimed in percent, parameters in millions; others once.
 FACTORS = {"%": 100.0, "x100": 100.0, "M": 1e-6}
@@ -38,12 +38,13 @@ class Held:
 
 
 def hold(claims: Sequence[Claim], records: Sequence[Record]) -> list[Held]:
-    """Each claim, in order, against each group of records that is of its task, dataset and model.
+    """Each claim, in order, against each group of records that is of its task, dataset and model, but for recipes that
+    were tried by tuning and not chosen.
 
     Raises ValueError where two unlike records claim to be one run.
     """
     groups: dict[tuple[object, ...], list[Record]] = {}
-    for record in _distinct(records):
+    for record in without_tried(_distinct(records)):
         key = (record.group_id, record.dataset.revision, protocol_hash(record.dataset.protocol),
                record.evaluator_version)  # fmt: skip
         groups.setdefault(key, []).append(record)

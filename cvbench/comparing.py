@@ -15,7 +15,7 @@ from cvbench.proof import modules
 from cvbench.record import Record
 from cvbench.statistics.comparison import Comparison, Direction, McNemar, compare, mcnemar
 from cvbench.statistics.resamples import Scores
-from cvbench.table import by_run, canonical, protocol_hash
+from cvbench.table import by_run, canonical, protocol_hash, without_tried
 
 # What must be equal for two groups of runs to be compared: task, data set with its options, protocol, revision.
 Data = tuple[str, str, str, str]
@@ -70,7 +70,10 @@ def compare_models(
 
 
 def _by_data(name: str, records: Sequence[Record]) -> dict[Data, list[Record]]:
-    """The runs of that name on each data set. Raises ValueError where they are none, or not of one group."""
+    """The runs of that name on each data set, without recipes that were tried by tuning and not chosen.
+
+    Raises ValueError where they are none, or not of one group.
+    """
     named = [one for one in records if name in (one.spec.label, one.spec.model.name)]
     if not named and len(name) >= _SHORTEST_ID:
         named = [one for one in records if one.run_id.startswith(name) or one.group_id.startswith(name)]
@@ -86,6 +89,7 @@ def _by_data(name: str, records: Sequence[Record]) -> dict[Data, list[Record]]:
     found: dict[Data, list[Record]] = {}
     for one in named:
         found.setdefault(_data(one), []).append(one)
+    found = {data: without_tried(members) for data, members in found.items()}
     for members in found.values():
         groups = sorted({one.group_id for one in members})
         if len(groups) > 1:

@@ -14,12 +14,13 @@ from cvbench.evidence import RunEvidence
 from cvbench.gallery import within
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import DatasetFacts, Record
-from cvbench.rows import build_row, curves_of, environment, labels_of, pictures_of, short, with_fronts
+from cvbench.rows import build_row, curves_of, environment, labels_of, pictures_of, short, undecided, with_fronts
 from cvbench.spec import SUBMITTED, Benchmark, RunSpec, Suite
 from cvbench.standings import Proven, difference, prove, standings, suite_score
 from cvbench.statistics.comparison import Direction
 from cvbench.statistics.methods import METHODS
-from cvbench.table import Group, canonical, dataset_key, groups, made_elsewhere, protocol_hash
+from cvbench.table import Group, canonical, dataset_key, groups, made_elsewhere, protocol_hash, row_key
+from cvbench.tuning import Tuning
 
 # What others have handed in for the task and data set of a run, under the protocol and revision of these facts.
 Submitted = Callable[[RunSpec, DatasetFacts], Sequence[Record]]
@@ -32,6 +33,7 @@ class Member(NamedTuple):
     proven: Proven
     label: str
     pictures: tuple[Picture, ...]
+    tuning: Tuning | None = None
 
 
 def rank(
@@ -45,28 +47,38 @@ def rank(
     overrides: Sequence[str] = (),
     submitted: Submitted | None = None,
     published: bool = True,
+    tunings: Sequence[Tuning] = (),
 ) -> Leaderboard:
     """Orders each board's rows, best mean first, rows without a finished run last, and rounds for good.
 
     evidence: what the runs left; without it no row has an interval, hence none a rank. failed, revisions: see
     `table.groups`, also for the errors. overrides: the command line's `dotted.key=value`, for the command that
     reproduces a board. submitted: what others have handed in for a data set, as further rows. published: pictures only
-    of data that may be shown to anybody.
+    of data that may be shown to anybody. tunings: of the rows that are tuned, whose `runs` are among the planned ones;
+    where nothing is chosen the row says why.
     """
-    tables: dict[tuple[str, str], list[tuple[Group, Proven]]] = {}
-    for group in groups(planned, records, failed, revisions):
-        tables.setdefault((group.spec.benchmark, dataset_key(group.spec)), []).append(prove(group, evidence))
+    tuned = {row_key(tuning.runs[0]): tuning for tuning in tunings if tuning.runs}
+    made = [(group, tuned.get(row_key(group.spec))) for group in groups(planned, records, failed, revisions)]
+    made += [(undecided(tuning), tuning) for tuning in tunings if not tuning.runs]
+    tables: dict[tuple[str, str], list[tuple[Group, Proven, Tuning | None]]] = {}
+    for group, tuning in made:
+        place = (group.spec.benchmark, dataset_key(group.spec))
+        tables.setdefault(place, []).append((*prove(group, evidence), tuning))
     if submitted is not None:
         for table in tables.values():
-            table += [prove(group, evidence) for group in _handed_in(table[0][0], submitted)]
-    found = [group for table in tables.values() for group, _ in table]
+            handed_in = _handed_in([group for group, *_ in table], submitted)
+            table += [(*prove(group, evidence), None) for group in handed_in]
+    found = [group for table in tables.values() for group, *_ in table]
     pictures = iter(within([pictures_of(group, evidence) if _shown(group, published) else [] for group in found]))
     environments, used = _environments(found)
     by_name = {benchmark.name: benchmark for benchmark in suite.benchmarks}
     boards, members = [], []
     for (name, _), table in tables.items():
-        labels = labels_of([group.spec for group, _ in table])
-        rows = [Member(*pair, label, next(pictures)) for pair, label in zip(table, labels, strict=True)]
+        labels = labels_of([group.spec for group, *_ in table])
+        rows = [
+            Member(group, proven, label, next(pictures), tuning)
+            for (group, proven, tuning), label in zip(table, labels, strict=True)
+        ]
         boards.append(_board(by_name[name], rows, used, overrides, evidence))
         members.append(rows)
     return Leaderboard(
@@ -81,10 +93,11 @@ def rank(
     )
 
 
-def _handed_in(first: Group, submitted: Submitted) -> list[Group]:
-    if first.facts is None:  # no run here tells which protocol and data it would have to be of
+def _handed_in(of: Sequence[Group], submitted: Submitted) -> list[Group]:
+    known = next(((group.spec, group.facts) for group in of if group.facts is not None), None)
+    if known is None:  # no run here tells which protocol and data it would have to be of
         return []
-    return made_elsewhere(submitted(first.spec, first.facts), first.spec, first.facts)
+    return made_elsewhere(submitted(*known), *known)
 
 
 def _shown(group: Group, published: bool) -> bool:
@@ -113,25 +126,28 @@ def _board(
     evidence: RunEvidence | None,
 ) -> Board:
     of = [member.group for member in members]
-    spec, facts = of[0].spec, of[0].facts
+    spec, facts = of[0].spec, next((group.facts for group in of if group.facts is not None), None)
     records = [record for group in of for record in group.records]
     metrics = _metrics(of)
     # nobody here knows the recipe of what was made elsewhere
     recipes = [None if _elsewhere(g) else g.spec.recipe.model_dump(mode="json", exclude_none=True) for g in of]
-    usual = _usual([recipe for recipe in recipes if recipe is not None])
+    decided = [member.tuning is None or member.tuning.stage == "chosen" for member in members]
+    here = [(recipe, known) for recipe, known in zip(recipes, decided, strict=True) if recipe is not None]
+    usual = _usual([recipe for recipe, known in here if known] or [recipe for recipe, _ in here])
     absent = {name for record in records for name in record.absent_classes}
     rows = [
         build_row(
             member.group,
             member.label,
             metrics,
-            recipe=_differences(recipe, usual) if recipe is not None else {},
+            recipe=_differences(recipe, usual) if recipe is not None and known else {},
             environments=environments,
             proven=member.proven,
             curves=curves_of(member.group, evidence),
             pictures=member.pictures,
+            tuning=member.tuning,
         )
-        for member, recipe in zip(members, recipes, strict=True)
+        for member, recipe, known in zip(members, recipes, decided, strict=True)
     ]
     baseline = next((m for m in members if m.group.spec.label == benchmark.baseline), None)
     # before they are compared: of equal rows, the one that the board shows first is the best of their group

@@ -50,9 +50,10 @@ def _put(data: dict[str, Any], path: str, value: Any) -> Loc:
         done = path[: len(path) - len(rest)].rstrip(".")
         key: str | int
         if isinstance(here, list):
-            key, rest = _item(here, rest)
+            key, rest = _item(here, rest, done)
         elif isinstance(here, dict):
-            key, _, rest = rest.partition(".")
+            # `tune: {augment.flip: [false, true]}` has a key with a dot in it
+            key, _, rest = (rest, "", "") if rest in here else rest.partition(".")
         else:
             raise _OverrideError(f"{done} is {here!r} and has no keys")
         loc = (*loc, key)
@@ -65,8 +66,8 @@ def _put(data: dict[str, Any], path: str, value: Any) -> Loc:
     return made or loc
 
 
-def _item(items: list[Any], rest: str) -> tuple[int, str]:
-    """(index, what is left of the path) of the item that `rest` begins with. A name may have dots in it."""
+def _item(items: list[Any], rest: str, path: str) -> tuple[int, str]:
+    """(index, what is left) of the item of the list at `path` that `rest` begins with. A name may have dots in it."""
     for key in ("label", "name"):
         names = {item[key] for item in items if isinstance(item, dict) and isinstance(item.get(key), str)}
         fitting = [name for name in names if f"{rest}.".startswith(f"{name}.")]
@@ -77,8 +78,10 @@ def _item(items: list[Any], rest: str) -> tuple[int, str]:
                 raise _OverrideError(f"{len(found)} items are called {name!r}; go by index, {found[0]} or {found[1]}")
             return found[0], rest[len(name) + 1 :]
     first, _, rest = rest.partition(".")
-    if not first.isdecimal():
+    if not first.isdecimal() and path in ("datasets", "models"):
         raise NotHereError(first)
+    if not first.isdecimal():
+        raise _OverrideError(f"{path} is a list: go by index, or replace it ({path}=…)")
     if int(first) >= len(items):
         raise _OverrideError(f"Expected an index below {len(items)}, but got {first}")
     return int(first), rest

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cvbench import catalog
+from cvbench.candidates import named, nested
 from cvbench.checks import is_path, weights_file
 from cvbench.spec import (
-    DEFAULT_EPOCHS,
     Benchmark,
+    Candidates,
     DatasetEntry,
     DatasetRef,
     ModelEntry,
@@ -23,41 +24,71 @@ from cvbench.spec import (
 )
 
 
+class Line(NamedTuple):
+    """One model on one dataset: what becomes a row of a table.
+
+    candidates: with the first seed; values: what each changes. Where nothing is tuned it is one, and values is empty.
+    """
+
+    candidates: tuple[RunSpec, ...]
+    values: Candidates
+    seeds: tuple[int, ...]
+
+    @property
+    def tuned(self) -> bool:
+        return bool(self.values)
+
+    def final(self, chosen: int) -> list[RunSpec]:
+        """The runs of all seeds with the recipe of one candidate; its own run is the first of them."""
+        run = self.candidates[chosen]
+        return [run.model_copy(update={"seed": seed, "candidate": ""}) for seed in self.seeds]
+
+
 def plan(suite: Suite) -> list[RunSpec]:
     """Every (benchmark, dataset, model, seed) in the order of the files; options, defaults and VERSIONs are filled in.
 
-    Raises ValueError for names, options and weights that are not there, where no `load_suite` has checked them.
+    Of a model whose recipe is tuned it is the candidates, each with the first seed: which recipe all seeds get follows
+    from their records (`tuning.tuned`). Raises ValueError for names, options and weights that are not there, where no
+    `load_suite` has checked them.
     """
-    return [run for benchmark in suite.benchmarks for run in _runs(suite, benchmark)]
+    return [run for line in lines(suite) for run in (line.candidates if line.tuned else line.final(0))]
 
 
-def _runs(suite: Suite, benchmark: Benchmark) -> Iterator[RunSpec]:
+def lines(suite: Suite) -> list[Line]:
+    """Every (benchmark, dataset, model), before anything is chosen. Raises as `plan`."""
+    return [line for benchmark in suite.benchmarks for line in _lines(suite, benchmark)]
+
+
+def _lines(suite: Suite, benchmark: Benchmark) -> Iterator[Line]:
     task_version = catalog.find("tasks", benchmark.task).version
     assert task_version is not None, f"tasks/{benchmark.task}.py has no literal VERSION"
     primary, _ = catalog.metrics(benchmark.task)
     models = [(item, _model(benchmark, item)) for item in benchmark.models]
     for dataset in benchmark.datasets:
-        dataset_ref = _dataset(benchmark, dataset)
+        dataset_ref, values = _dataset(benchmark, dataset), benchmark.candidates_on(dataset)
         for model, model_ref in models:
             recipe = benchmark.recipe.changed(dataset.recipe, model.recipe)
-            if recipe.epochs is None and recipe.steps is None:
-                recipe = recipe.changed({"epochs": DEFAULT_EPOCHS})
-            for seed in benchmark.seeds:
-                yield RunSpec(
-                    task=benchmark.task,
-                    mode=benchmark.mode,
-                    primary=benchmark.primary or primary,
-                    dataset=dataset_ref,
-                    model=model_ref,
-                    recipe=recipe,
-                    seed=seed,
-                    task_version=task_version,
-                    suite=suite.name,
-                    benchmark=benchmark.name,
-                    label=model.label or model.name,
-                    backbone=model.backbone or "",
-                    overrides=tuple(sorted(model.recipe)),
-                )
+            run = RunSpec(
+                task=benchmark.task,
+                mode=benchmark.mode,
+                primary=benchmark.primary or primary,
+                dataset=dataset_ref,
+                model=model_ref,
+                recipe=recipe.with_length(),
+                seed=benchmark.seeds[0],
+                task_version=task_version,
+                suite=suite.name,
+                benchmark=benchmark.name,
+                label=model.label or model.name,
+                backbone=model.backbone or "",
+                overrides=tuple(sorted(model.recipe)),
+            )
+            tried = [
+                {"recipe": recipe.changed(nested(change)).with_length(), "candidate": named(change)}
+                for change in values
+            ]
+            candidates = tuple(run.model_copy(update=update) for update in tried)
+            yield Line(candidates or (run,), values, benchmark.seeds)
 
 
 def _dataset(benchmark: Benchmark, item: DatasetEntry) -> DatasetRef:

@@ -30,10 +30,15 @@ _MARK = {
 
 
 @contextmanager
-def progress(planned: Sequence[RunSpec], *, quiet: bool = False, console: Console | None = None) -> Iterator[OnEvent]:
-    """Gives the function to call with every event. quiet: shows failures, retries and notes only."""
+def progress(
+    planned: Sequence[RunSpec], *, more: int = 0, quiet: bool = False, console: Console | None = None
+) -> Iterator[OnEvent]:
+    """Gives the function to call with every event. quiet: shows failures, retries and notes only.
+
+    more: runs that will follow and are not known yet.
+    """
     console = console or Console(stderr=True, highlight=False)
-    total = len({run.run_id for run in planned})  # what two benchmarks share is run once
+    total = more + len({run.run_id for run in planned})  # what two benchmarks share is run once
     if quiet or not console.is_terminal:
         yield PlainLines(total, quiet=quiet)
     else:

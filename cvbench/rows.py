@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from cvbench.board import FRONT_COSTS, METRIC_DECIMALS, Curve, Metric, Picture, Row, Run, Score
+from cvbench.board import FRONT_COSTS, METRIC_DECIMALS, Candidate, Curve, Metric, Picture, Row, Run, Score, Tuned
 from cvbench.evidence import RunEvidence
 from cvbench.pareto import front
 from cvbench.record import Costs, Record
 from cvbench.spec import SUBMITTED, RunSpec, Weights
 from cvbench.standings import Proven, calibration_of
-from cvbench.table import Group, Spread, spread
+from cvbench.table import Group, PlannedRun, Spread, State, spread
+from cvbench.tuning import Tuning
 
 COST_DIGITS = 6
 
@@ -29,11 +31,13 @@ def build_row(
     proven: Proven,
     curves: tuple[Curve, ...] = (),
     pictures: tuple[Picture, ...] = (),
+    tuning: Tuning | None = None,
 ) -> Row:
     """The row but for what follows from the other rows.
 
     recipe: what differs from the board's. environments: run_id -> which of the leaderboard's it was measured on.
     """
+    decided = tuning is None or tuning.stage == "chosen"
     spec, records = group.spec, group.records
     scores = {metric.name: _score(group.metric(metric.name)) for metric in metrics}
     used = {environments[record.run_id] for record in records if not record.submission}
@@ -45,7 +49,7 @@ def build_row(
         weights=_weights(spec.model.weights),
         backbone_weights=_weights(spec.model.backbone_weights),
         backbone=spec.backbone,
-        group_id=records[0].group_id if records else spec.group_id,
+        group_id=(records[0].group_id if records else spec.group_id) if decided else "",
         origin=proven.origin,
         url=submission.url if submission else "",
         unranked=short(proven.why),
@@ -58,7 +62,7 @@ def build_row(
         runs=tuple(
             Run(
                 seed=run.spec.seed,
-                run_id=run.record.run_id if run.record else run.spec.run_id,
+                run_id=(run.record.run_id if run.record else run.spec.run_id) if decided else "",
                 state=run.state,
                 value=rounded(run.record.metrics[f"test/{spec.primary}"]) if run.record else None,
                 reason=short(run.reason),
@@ -74,7 +78,34 @@ def build_row(
         curves=curves,
         calibration=calibration_of(proven),
         pictures=pictures,
+        tuned=None if tuning is None else tuned_of(tuning),
     )
+
+
+def tuned_of(tuning: Tuning) -> Tuned:
+    """The candidates as a board shows them: their scores on val, and what they cost."""
+    seconds = [one.record.costs.train_seconds for one in tuning.tried if one.record is not None]
+    known = [value for value in seconds if value is not None]
+    return Tuned(
+        seed=tuning.line.seeds[0],
+        candidates=tuple(
+            Candidate(
+                values=values,
+                run_id=one.run.run_id,
+                val=None if one.val is None else rounded(one.val),
+                reason=short(one.failure),
+            )
+            for values, one in zip(tuning.line.values, tuning.tried, strict=True)
+        ),
+        chosen=tuning.chosen,
+        train_seconds=_significant("train_seconds", math.fsum(known)) if known else None,
+    )
+
+
+def undecided(tuning: Tuning) -> Group:
+    """The row of a model that has no recipe yet, or gets none: every seed is missing, or failed, and says why."""
+    state: State = "failed" if tuning.stage == "failed" else "missing"
+    return Group(tuple(PlannedRun(run, state, None, tuning.why) for run in tuning.line.final(0)), None)
 
 
 def with_fronts(rows: Sequence[Row], direction: str) -> list[Row]:

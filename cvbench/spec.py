@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from cvbench.candidates import candidates
+
 Precision = Literal["32-true", "tf32", "bf16-mixed", "16-mixed"]
 Mode = Literal["train", "evaluate"]
 # What a benchmark can ask for, and how a record may have come about besides.
@@ -27,7 +29,10 @@ Name = Annotated[str, Field(min_length=1)]
 DEFAULT_EPOCHS = 10
 
 # What a run is called by, and nothing else: these fields do not enter its hash.
-_NAMING = frozenset({"suite", "benchmark", "label", "backbone", "overrides"})
+_NAMING = frozenset({"suite", "benchmark", "label", "backbone", "overrides", "candidate"})
+
+# Changes of a recipe that all models try before one is chosen for each: key -> value, `augment.flip` for one below.
+Candidates = tuple[dict[str, Any], ...]
 
 # Recipe keys that came later, and the value that means "as before": with it they do not enter the hash either.
 _LATER_KEYS = {"sync_batch_norm": False}
@@ -117,10 +122,11 @@ class Recipe(Frozen):
     def changed(self, *changes: Mapping[str, Any]) -> Recipe:
         """The recipe with keys changed, later changes last and `augment` key by key. Raises ValidationError.
 
-        `epochs` replaces `steps` and the other way round.
+        `epochs` replaces `steps` and the other way round. `tune` is not passed on: it is a question, no choice.
         """
-        merged = self.model_dump(mode="json")
+        merged = self.model_dump(mode="json", exclude={"tune"})
         for change in changes:
+            change = {key: value for key, value in change.items() if key != "tune"}
             if {"epochs", "steps"} & change.keys():
                 merged |= {"epochs": None, "steps": None}
             augment = change.get("augment")
@@ -128,9 +134,31 @@ class Recipe(Frozen):
             merged |= {**change, **inner}
         return Recipe.model_validate_json(json.dumps(merged))
 
+    def with_length(self) -> Recipe:
+        """The recipe with 10 epochs where it says neither `epochs` nor `steps`."""
+        return self if self.epochs or self.steps else self.changed({"epochs": DEFAULT_EPOCHS})
+
+
+class SharedRecipe(Recipe):
+    """The recipe of a benchmark, which all its models share.
+
+    tune: candidates that every model tries with the first seed; the best of them on val is its recipe for all seeds.
+    As `candidates.candidates` takes it, kept spelt out; empty: nothing is tuned.
+    """
+
+    tune: Candidates = ()
+
+    @field_validator("tune", mode="before")
+    @classmethod
+    def _spelt_out(cls, value: Any) -> Candidates:
+        return tuple(candidate.values for candidate in candidates(value or None))
+
 
 class DatasetEntry(Frozen):
-    """One line of `datasets:`; `recipe` changes the benchmark's recipe for all models on this dataset."""
+    """One line of `datasets:`; `recipe` changes the benchmark's recipe for all models on this dataset.
+
+    Its `tune` takes the place of the benchmark's; null: nothing is tuned on this dataset.
+    """
 
     name: Name
     options: dict[str, Any] = {}
@@ -165,7 +193,7 @@ class Benchmark(Frozen):
     datasets: Annotated[tuple[DatasetEntry, ...], Field(min_length=1)]
     models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    recipe: Recipe = Recipe()
+    recipe: SharedRecipe = SharedRecipe()
     primary: str | None = None
     baseline: str | None = None
     file: Path
@@ -176,6 +204,12 @@ class Benchmark(Frozen):
         if len(set(value)) < len(value):
             raise ValueError(f"Expected different seeds, but got {list(value)}: the same run twice says nothing more")
         return value
+
+    def candidates_on(self, dataset: DatasetEntry) -> Candidates:
+        """What every model tries on this dataset; empty where nothing is tuned. Raises ValueError (TuneError)."""
+        if "tune" in dataset.recipe:
+            return tuple(candidate.values for candidate in candidates(dataset.recipe["tune"]))
+        return self.recipe.tune
 
 
 class Suite(Frozen):
@@ -213,10 +247,10 @@ class ModelRef(Frozen):
 class RunSpec(Frozen):
     """One (dataset, model, recipe, seed): the unit that is run, hashed and recorded.
 
-    `suite`, `benchmark`, `label`, `backbone` and `overrides` (recipe keys that this model changed for itself) only name
-    things and are not hashed; nor are absent values and `_LATER_KEYS`, so that a new key whose absence means "as
-    before" keeps old ids valid. mode `submitted` stands in records only: of results that were made elsewhere
-    (`cvbench.submissions`).
+    `suite`, `benchmark`, `label`, `backbone`, `overrides` (recipe keys that this model changed for itself) and
+    `candidate` (the name of what this run tries of a recipe that is tuned) only name things and are not hashed; nor are
+    absent values and `_LATER_KEYS`, so that a new key whose absence means "as before" keeps old ids valid. mode
+    `submitted` stands in records only: of results that were made elsewhere (`cvbench.submissions`).
     """
 
     task: str
@@ -232,6 +266,7 @@ class RunSpec(Frozen):
     label: str = ""
     backbone: str = ""
     overrides: tuple[str, ...] = ()
+    candidate: str = ""
 
     def _digest(self, *, without: frozenset[str] = frozenset()) -> str:
         science = self.model_dump(mode="json", exclude_none=True, exclude=set(_NAMING | without))
@@ -262,5 +297,6 @@ class RunSpec(Frozen):
 
     @property
     def name(self) -> str:
-        """For people: `camvid/fcn seed 0`."""
-        return f"{self.dataset.name}/{self.label or self.model.name} seed {self.seed}"
+        """For people: `camvid/fcn seed 0`, of a candidate `camvid/fcn (lr 0.001) seed 0`."""
+        tried = f" ({self.candidate})" if self.candidate else ""
+        return f"{self.dataset.name}/{self.label or self.model.name}{tried} seed {self.seed}"

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -286,10 +286,14 @@ def _as_arguments(options: dict[str, object]) -> dict[str, object]:
 
 
 class DataState(NamedTuple):
-    """How a run's data lie here now. revision: None where they do not; problem: why not, one line, else None."""
+    """How a run's data lie here now. revision: None where they do not; problem: why not, one line, else None.
+
+    split_sizes: images of each split; None where they are not known here.
+    """
 
     revision: str | None
     problem: str | None = None
+    split_sizes: Mapping[str, int] | None = None
 
 
 def revisions(runs: Sequence[RunSpec], data_root: Path, *, plugins: bool = False) -> dict[str, str | None]:
@@ -314,7 +318,8 @@ def data_states(runs: Sequence[RunSpec], data_root: Path, *, plugins: bool = Fal
 
 def _data_state(run: RunSpec, data_root: Path) -> DataState:
     try:
-        return DataState(load_dataset(run.task, run.dataset, data_root).info.revision)
+        info = load_dataset(run.task, run.dataset, data_root).info
+        return DataState(info.revision, split_sizes=info.split_sizes)
     except (
         Exception
     ) as error:  # whatever is wrong with the data or a plug-in, the run itself fails of; the suite goes on

@@ -15,12 +15,13 @@ from cvbench.checks import check_names, recipe_errors
 from cvbench.overrides import NotHereError, override
 from cvbench.rules import broken
 from cvbench.shipped import benchmark_files, benchmark_folders
-from cvbench.spec import Augment, Benchmark, DatasetEntry, ModelEntry, Recipe, Suite
+from cvbench.spec import Augment, Benchmark, DatasetEntry, ModelEntry, SharedRecipe, Suite
+from cvbench.tune_checks import check_tune
 from cvbench.yamlfile import Document, Loc, Problem, SpecError, read_yaml
 
 # Which class describes the mapping at the end of a path: to name the nearest key where one is misspelt.
 _SHAPES: dict[str, type[BaseModel]] = {
-    "": Benchmark, "datasets": DatasetEntry, "models": ModelEntry, "recipe": Recipe, "augment": Augment
+    "": Benchmark, "datasets": DatasetEntry, "models": ModelEntry, "recipe": SharedRecipe, "augment": Augment
 }  # fmt: skip
 # Keys of `Benchmark` that are no keys of the file.
 _GIVEN_BY_US = {"name": "a benchmark is called by its file's name", "file": "the file knows where it lies"}
@@ -148,6 +149,8 @@ def _benchmark(document: Document, file: Path, name: str) -> Benchmark:
         problems += [_explain(document, item) for item in error.errors() if not _only_follows(item)]
     for loc, invalid in recipe_errors(data):
         problems += [_explain(document, {**item, "loc": (*loc, *item["loc"])}) for item in invalid.errors()]
+    of_tune, mistakes = check_tune(document)
+    problems += of_tune + [_explain(document, error, place) for place, error in mistakes]
     problems += check_names(document, file)
     if benchmark is None or problems:
         raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
@@ -155,21 +158,28 @@ def _benchmark(document: Document, file: Path, name: str) -> Benchmark:
 
 
 def _only_follows(error: Mapping[str, Any]) -> bool:
-    """A list that pydantic calls too short only because its items are wrong, which it tells as well."""
-    return bool(error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"])
+    """A list that pydantic calls too short only because its items are wrong, which it tells as well; and `tune`, which
+    `check_tune` tells with the line of each value.
+    """
+    short = error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+    return bool(short or error["loc"][:2] == ("recipe", "tune"))
 
 
-def _explain(document: Document, error: Mapping[str, Any]) -> Problem:
-    """One pydantic error in the words of the file: where, what was given, the rule, and the nearest valid key."""
+def _explain(document: Document, error: Mapping[str, Any], place: Loc | None = None) -> Problem:
+    """One pydantic error in the words of the file: where, what was given, the rule, and the nearest valid key.
+
+    place: where the value stands, if that is not what pydantic calls it.
+    """
     loc: Loc = tuple(error["loc"])
+    place = loc if place is None else place
     where = ".".join(str(part) for part in loc)
     if error["type"] == "extra_forbidden":
-        return document.problem(loc, _unknown_key(loc))
+        return document.problem(place, _unknown_key(loc))
     if error["type"] == "missing":
         rule = f"{where} is missing" if isinstance(loc[-1], int) else f"the key {where!r} is missing"
         return document.problem(loc[:-1], rule)
     message = broken(error)
-    return document.problem(loc, f"{where}: {message}" if where else message)
+    return document.problem(place, f"{where}: {message}" if where else message)
 
 
 def _unknown_key(loc: Loc) -> str:

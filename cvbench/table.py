@@ -107,6 +107,27 @@ def dataset_key(spec: RunSpec) -> str:
     return canonical([spec.task, spec.dataset.model_dump(mode="json")])
 
 
+def row_key(spec: RunSpec) -> tuple[str, ...]:
+    """Runs with equal keys are seeds of one row."""
+    return spec.benchmark, dataset_key(spec), spec.label or spec.model.name, spec.group_id
+
+
+def without_tried(records: Sequence[Record]) -> list[Record]:
+    """Without recipes that a model tried by tuning and did not get: those of which every run is a candidate, where the
+    store has others of the same model on the same data. After tuning with one seed nobody can tell, and all stay.
+    """
+    final: dict[str, set[str]] = {}
+    for record in records:
+        if not record.spec.candidate:
+            final.setdefault(_subject(record.spec), set()).add(record.group_id)
+    return [one for one in records if one.group_id in final.get(_subject(one.spec), {one.group_id})]
+
+
+def _subject(spec: RunSpec) -> str:
+    """One model on one dataset, whatever the recipe."""
+    return canonical([dataset_key(spec), spec.model.model_dump(mode="json")])
+
+
 def protocol_hash(protocol: Mapping[str, Any]) -> str:
     """12 hex digits: equal exactly when two protocols are."""
     return hashlib.sha256(canonical(protocol).encode()).hexdigest()[:12]
@@ -136,8 +157,7 @@ def groups(
     facts = _facts(planned, found, revisions)
     members: dict[tuple[str, ...], dict[str, PlannedRun]] = {}
     for run in planned:
-        key = (run.benchmark, dataset_key(run), run.label or run.model.name, run.group_id)
-        members.setdefault(key, {})[run.run_id] = _judge(
+        members.setdefault(row_key(run), {})[run.run_id] = _judge(
             run, found.get(run.run_id), facts.get(dataset_key(run)), failed
         )
     return [Group(tuple(runs.values()), facts.get(key[1])) for key, runs in members.items()]

@@ -7,8 +7,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from cvbench import assemble as assembling
+from cvbench.board import Leaderboard
+from cvbench.plan import Line
 from cvbench.record import Costs, DatasetFacts, Execution, Record, Selection
 from cvbench.spec import Benchmark, DatasetEntry, DatasetRef, ModelEntry, ModelRef, Recipe, RunSpec, Suite
+from cvbench.store import Store
+from cvbench.table import row_key
+from cvbench.tuning import Tuned
 
 ENVIRONMENT = {"git_commit": "0123abc", "os": "Linux", "python": "3.11.9", "packages": {"torch": "2.15.0"}}
 
@@ -87,3 +95,14 @@ def suite(names: Sequence[str] = ("classification",), name: str = "quick") -> Su
             for benchmark in names
         ),
     )
+
+
+def assembled(planned: Sequence[RunSpec], store: Store, of: Suite | None = None, **changes: Any) -> Leaderboard:
+    """The leaderboard of made-up runs, which no file plans and nothing tunes; changes are arguments of `assemble`."""
+    rows: dict[tuple[str, ...], list[RunSpec]] = {}
+    for run in planned:
+        rows.setdefault(row_key(run), []).append(run)
+    lines = [Line((runs[0],), (), tuple(run.seed for run in runs)) for runs in rows.values()]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(assembling, "tuned_in", lambda *_, **__: Tuned(tuple((line, None) for line in lines)))
+        return assembling.assemble(of or suite(), store, Path("/nowhere"), **changes)

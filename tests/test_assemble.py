@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from cvbench import assemble as module
-from cvbench.assemble import assemble
 from cvbench.board import Leaderboard, frozen
 from cvbench.evidence import RunEvidence
 from cvbench.gallery import GALLERY, LIST
@@ -46,7 +45,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def made(store: Store, planned=PLAN, **changes: Any) -> Leaderboard:
-    return assemble(changes.pop("suite", records.suite()), planned, store, NOWHERE, **changes)
+    return records.assembled(planned, store, changes.pop("suite", None), **changes)
 
 
 def anew(store: Store, planned=PLAN) -> Leaderboard:

@@ -300,7 +300,7 @@ def test_the_public_names_are_there_and_lazy() -> None:
         "assert plan is sys.modules['cvbench.plan'].plan and cvbench.plan is plan and callable(load_suite); "
         "from cvbench import execute; assert 'torch' not in sys.modules; print(dir(cvbench))"
     )
-    names = ["__version__", "execute", "load_model", "load_records", "load_suite", "plan"]
+    names = ["__version__", "execute", "load_model", "load_records", "load_suite", "plan", "tuned"]
     assert done.stdout.strip() == str(names), done.stderr
     from cvbench import load_model
 

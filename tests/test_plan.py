@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cvbench.plan import plan
-from cvbench.spec import Benchmark, DatasetEntry, ModelEntry, Recipe, RunSpec, Suite
+from cvbench.spec import Benchmark, DatasetEntry, ModelEntry, RunSpec, SharedRecipe, Suite
 from cvbench.suite import load_suite
 from cvbench.yamlfile import SpecError
 
@@ -214,7 +214,7 @@ def test_zoo_and_own_models_are_hashed_as_written(tmp_path: Path) -> None:
 def suite(**changes: Any) -> Suite:
     fields: dict[str, Any] = {
         "name": "b", "task": "segmentation", "datasets": (DatasetEntry(name="streets"),),
-        "models": (ModelEntry(name="unet"),), "recipe": Recipe(epochs=1), "file": Path("b.yaml"),
+        "models": (ModelEntry(name="unet"),), "recipe": SharedRecipe(epochs=1), "file": Path("b.yaml"),
     }  # fmt: skip
     return Suite(name="s", benchmarks=(Benchmark(**fields | changes),))
 

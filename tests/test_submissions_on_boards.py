@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cvbench import assemble as module
-from cvbench.assemble import assemble
 from cvbench.board import Board
 from cvbench.page.files import check, publish
 from cvbench.recomputing import differences
@@ -58,7 +57,7 @@ def hand_in(store: Store, right: np.ndarray, name: str = NAME, **changes: Any) -
 
 
 def board(store: Store) -> Board:
-    (found,) = assemble(records.suite(), PLAN, store, Path("/nowhere")).boards
+    (found,) = records.assembled(PLAN, store).boards
     return found
 
 
@@ -79,7 +78,7 @@ def test_it_is_ranked_with_the_runs_and_says_what_it_is(store: Store) -> None:
 
 def test_the_board_follows_from_the_store_and_renders(store: Store, tmp_path: Path) -> None:
     hand_in(store, share(50, 32))
-    found = assemble(records.suite(), PLAN, store, Path("/nowhere"))
+    found = records.assembled(PLAN, store)
     assert differences(found, store) == []
     publish(found, tmp_path / "boards")
     assert check(tmp_path / "boards") == []

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 def finished(
     suite: Suite,
-    planned: Sequence[RunSpec],
     store: Store,
     data_root: Path,
     overrides: Sequence[str],
@@ -25,7 +24,7 @@ def finished(
     published: bool = False,
     quiet: bool = False,
 ) -> Leaderboard:
-    """The leaderboard of all planned runs: of those without a usable record it says why.
+    """The leaderboard of all runs of a suite: of those without a usable record it says why.
 
     published: for others' eyes, so without pictures of data that are not ours to show.
     """
@@ -33,7 +32,6 @@ def finished(
 
     return assemble(
         suite,
-        planned,
         store,
         data_root,
         overrides,

@@ -40,14 +40,13 @@ def leaderboard(
         return _check(out or DEFAULT_OUT, store, given=paths, json=json)
     from cvbench.commands.boards import finished, publish_board, show_table
     from cvbench.machine import load_machine
-    from cvbench.plan import plan
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
 
     targets, overrides = options.paths_and_overrides(paths)
     root = load_machine(machine, data_root=data_root).data_root
     suite = load_suite(targets, overrides)
-    found = finished(suite, plan(suite), RunStore(store or DEFAULT_STORE), root, overrides, published=out is not None)
+    found = finished(suite, RunStore(store or DEFAULT_STORE), root, overrides, published=out is not None)
     folder = publish_board(found, out / suite.name) if out is not None else None
     if json:
         options.print_json({"board": folder, "leaderboard": found.model_dump(mode="json")})

@@ -132,12 +132,18 @@ def select(planned: Sequence[RunSpec], only: str | None) -> list[RunSpec]:
     """The runs that GLOB names, see `--only`. Raises ValueError with the names there are when it fits none."""
     if only is None:
         return list(planned)
-    chosen = [run for run in planned if any(fnmatch.fnmatchcase(name, only) for name in _names(run))]
+    chosen = [run for run in planned if fits(run, only)]
     if not chosen:
         known = sorted({_names(run)[0] for run in planned})
         shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
         raise ValueError(f"--only: Expected a GLOB that fits some run, but {only!r} fits none of: {shown}")
     return chosen
+
+
+def fits(run: RunSpec, only: str | None, *, by_id: bool = True) -> bool:
+    """Whether GLOB names this run. by_id: its run id is one of its names."""
+    names = _names(run) if by_id else _names(run)[:-1]
+    return only is None or any(fnmatch.fnmatchcase(name, only) for name in names)
 
 
 def _names(run: RunSpec) -> tuple[str, ...]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cvbench.commands import options
 from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Only, Paths, Store
+
+if TYPE_CHECKING:
+    from cvbench.spec import RunSpec
 
 DEFAULT_MACHINE = MachineOptions()
 
@@ -34,8 +38,8 @@ def plan(
     from dataclasses import asdict
 
     from cvbench import catalog
+    from cvbench.commands.stages import first_stage, listed, remarks, standing
     from cvbench.placement import placement
-    from cvbench.plan import plan as planned_runs
     from cvbench.store import DataState, data_states
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
@@ -43,10 +47,11 @@ def plan(
     targets, overrides = options.paths_and_overrides(paths)
     machine = on.load()
     suite = load_suite(targets, overrides)
-    planned = planned_runs(suite)
-    runs = options.select(planned, only)
-    place = placement(machine, len({run.run_id for run in planned}))
     held = RunStore(store)
+    found = standing(suite, held, machine.data_root)
+    first_stage(found, only)  # refuses a GLOB that fits nothing
+    runs = listed(found, only)
+    place = placement(machine, found.size)
     # What is embedded is always here, and is asked (which takes numpy) only where a record has to fit its revision.
     embedded = {name: catalog.find("datasets", name).embedded for name in {run.dataset.name for run in runs}}
     asked = [run for run in runs if not embedded[run.dataset.name] or (held.folder(run) / "record.json").is_file()]
@@ -54,7 +59,7 @@ def plan(
     states = {run.run_id: held.state(run, data[run.run_id].revision) for run in runs}
     counts = Counter(states[run.run_id] for run in runs)
     if json:
-        listed = [
+        shown = [
             {
                 "run_id": run.run_id,
                 "group_id": run.group_id,
@@ -63,6 +68,7 @@ def plan(
                 "dataset": run.dataset.name,
                 "model": run.label or run.model.name,
                 "seed": run.seed,
+                "candidate": run.candidate or None,
                 "state": states[run.run_id],
                 "problem": data[run.run_id].problem,
                 "reason": held.reason(run) if states[run.run_id] == "failed" else None,
@@ -71,16 +77,17 @@ def plan(
             }
             for run in runs
         ]
-        where = asdict(place)
-        options.print_json({"suite": suite.name, "counts": dict(counts), "placement": where, "runs": listed})
+        whole = {"suite": suite.name, "counts": dict(counts), "placement": asdict(place)}
+        options.print_json(whole | {"runs": shown, "tuning": remarks(found, only)})
         return 0
     rows = [
-        (states[run.run_id], run.benchmark, run.dataset.name, run.label or run.model.name, str(run.seed), run.run_id)
-        for run in runs
+        (states[run.run_id], run.benchmark, run.dataset.name, _label(run), str(run.seed), run.run_id) for run in runs
     ]
     _print_table(("state", "benchmark", "dataset", "model", "seed", "run_id"), rows)
     for state, count in counts.items():
         print(f"{count} {state}: {MEANING[state]}")
+    for line in remarks(found, only):
+        print(line)
     print(place)
     for run in runs:
         if states[run.run_id] == "failed":
@@ -90,6 +97,10 @@ def plan(
         if problem is not None:
             print(f"data not here: {name}: {problem}")
     return 0
+
+
+def _label(run: RunSpec) -> str:
+    return (run.label or run.model.name) + (f" ({run.candidate})" if run.candidate else "")
 
 
 def _print_table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

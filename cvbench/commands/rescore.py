@@ -64,10 +64,12 @@ def _records(paths: tuple[str, ...], store: RunStore) -> list[Record]:
         from cvbench.table import by_run
 
         return list(by_run(load_records(store.root)).values())
-    from cvbench.plan import plan
     from cvbench.suite import load_suite
+    from cvbench.tuning import tuned_in
 
-    planned = {run.run_id: run for run in plan(load_suite(*options.paths_and_overrides(paths)))}
+    suite = load_suite(*options.paths_and_overrides(paths))
+    found = tuned_in(store, suite, lambda runs: {}, any_evaluator=True)
+    planned = {run.run_id: run for run in [*found.candidates, *found.runs]}
     return [record for run in planned.values() if (record := store.record(run)) is not None]
 
 

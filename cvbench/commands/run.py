@@ -13,9 +13,10 @@ from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Only, 
 
 if TYPE_CHECKING:
     from cvbench.events import Event
-    from cvbench.executors.base import Rerun
+    from cvbench.executors.base import Outcomes, Rerun
     from cvbench.executors.meeting import Meeting
     from cvbench.machine import Machine
+    from cvbench.spec import RunSpec
     from cvbench.store import Store as RunStore
 
 DEFAULT_MACHINE = MachineOptions()
@@ -58,33 +59,42 @@ def _run(
     quiet: bool,
 ) -> int:
     from cvbench.commands.boards import finished, publish_board, show_failures, show_table
-    from cvbench.plan import plan
+    from cvbench.commands.stages import first_stage, second_stage, standing
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
 
     targets, overrides = options.paths_and_overrides(paths)
     suite = load_suite(targets, overrides)
-    planned = plan(suite)
-    chosen = options.select(planned, only)
     runs = RunStore(store)
-    options.say(summary(suite.name, len(suite.benchmarks), len(chosen), len(planned)), quiet=quiet)
+    before = standing(suite, runs, machine.data_root, plugins=True)
+    first = first_stage(before, only)
+    number = len(first.runs) + first.later
+    options.say(summary(suite.name, len(suite.benchmarks), number, before.size), quiet=quiet)
 
     from cvbench.executors.execute import execute
     from cvbench.progress import progress
 
-    with progress(chosen, quiet=quiet) as on_event:
-        outcomes = execute(
-            chosen,
-            runs,
-            machine,
-            rerun=rerun,
-            on_event=lambda event: on_event(_with_score(event, runs)),
-            planned=len({run.run_id for run in planned}),
-            detach=detach,
-            meeting=meeting,
-        )
+    with progress(first.runs, more=first.later, quiet=quiet) as on_event:
 
-    leaderboard = finished(suite, planned, runs, machine.data_root, overrides, quiet=quiet)
+        def do(some: Sequence[RunSpec]) -> Outcomes:
+            tell = lambda event: on_event(_with_score(event, runs))  # noqa: E731
+            return execute(
+                some,
+                runs,
+                machine,
+                rerun=rerun,
+                on_event=tell,
+                planned=before.size,
+                detach=detach,
+                meeting=meeting,
+            )
+
+        outcomes = do(first.runs)
+        if first.later:
+            now = standing(suite, runs, machine.data_root, plugins=True)
+            outcomes.add(do(second_stage(now, first.runs, only)))
+
+    leaderboard = finished(suite, runs, machine.data_root, overrides, quiet=quiet)
     folder = publish_board(leaderboard, runs.root / "boards" / suite.name)
     if json:
         options.print_json(
@@ -113,10 +123,10 @@ def _run(
 
 
 def _with_score(event: Event, store: RunStore) -> Event:
-    """A finished run's event, with what it scored."""
+    """A finished run's event, with what it scored; a candidate on val, since nothing else counts for it."""
     if event.kind != "done" or event.metrics or (record := store.record(event.run)) is None:
         return event
-    key = f"test/{event.run.primary}"
+    key = f"{'val' if event.run.candidate else 'test'}/{event.run.primary}"
     return event._replace(metrics={key: record.metrics[key]} if key in record.metrics else {})
 
 

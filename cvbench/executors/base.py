@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -49,6 +49,11 @@ class Outcomes:
         ends = {"done": self.done, "skipped": self.skipped, "submitted": self.submitted}
         if event.kind in ends:
             ends[event.kind].append(event.run)
+
+    def add(self, others: Outcomes) -> None:
+        """Takes those of runs that followed into account."""
+        for name in (one.name for one in fields(self)):
+            getattr(self, name).extend(getattr(others, name))
 
 
 @dataclass(frozen=True)

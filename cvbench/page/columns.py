@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from cvbench.board import Board, Metric, Row
+from cvbench.board import Board, Metric, Row, Tuned
 from cvbench.page import sentences, text
 
 ARROWS = {"max": "↑", "min": "↓", "none": ""}
@@ -70,12 +70,26 @@ def headline(board: Board) -> list[Column]:
         found.append(_words("origin", [row.origin for row in rows], "origin", 92))
     if any(row.overrides for row in rows):
         found.append(_words("own recipe", [", ".join(row.overrides) for row in rows], "other", 65))
+    if any(row.tuned for row in rows):
+        found.append(_words("tuned", [tuned(row.tuned) if row.tuned else "" for row in rows], "other", 66))
     found += [_cost(board, *cost) for cost in COSTS]
     if len({row.environments for row in rows if row.environments}) > 1:
         letters = [", ".join(letter(i) for i in row.environments) for row in rows]
         found.append(_words("environment", letters, "other", 35))
     optional = ("interval", "difference", "cost")
     return [column for column in found if column.kind not in optional or any(v is not None for v in column.values)]
+
+
+def tuned(found: Tuned) -> str:
+    """`lr 0.003 (best on val of 3, 12.3 s)`: what was chosen, of how many candidates, and how long these trained."""
+    tried = f"best on val of {len(found.candidates)}"
+    if found.chosen is None:
+        chosen, tried = text.NOTHING, f"none of {len(found.candidates)} chosen"
+    else:
+        chosen = text.settings(found.values) or "as written"
+    parts = [tried] + [f"{found.failed} failed"] * bool(found.failed)
+    parts += [] if found.train_seconds is None else [text.duration(found.train_seconds)]
+    return f"{chosen} ({', '.join(parts)})"
 
 
 def fit(table: list[Column], width: int) -> tuple[list[Column], list[Column]]:

@@ -6,17 +6,20 @@ import csv
 import io
 from typing import Any
 
-from cvbench.board import Board, Leaderboard, Row
-from cvbench.page.text import csv_cell
+from cvbench.board import Board, Leaderboard, Row, Tuned
+from cvbench.page.text import csv_cell, settings
 from cvbench.record import Costs
 from cvbench.table import STATES, canonical
 
 
 def render(leaderboard: Leaderboard) -> str:
-    """The columns of `table.metrics_table`, the statistics, and run ids; what a task does not have stays empty."""
+    """The columns of `table.metrics_table`, the statistics, run ids, and what was tuned; what a row does not have stays
+    empty.
+    """
     rows = [_flat(board, row) for board in leaderboard.boards for row in board.rows]
     others = dict.fromkeys(key for row in rows for key in row if key.endswith(("_mean", "_sd")))
-    first = [*_FACTS, *others, *Costs.model_fields, "seeds", "run_ids"]
+    tuned = _TUNED if any(row.tuned for board in leaderboard.boards for row in board.rows) else ()
+    first = [*_FACTS, *tuned, *others, *Costs.model_fields, "seeds", "run_ids"]
     text = io.StringIO()
     writer = csv.DictWriter(text, first, lineterminator="\n", restval="")
     writer.writeheader()
@@ -30,6 +33,7 @@ _FACTS = (
     *("difference_to_baseline", "difference_low", "difference_high", "p_baseline"),
     *("n", "planned", *STATES[1:], "state", "overrides", "origin"),
 )
+_TUNED = ("tuned", "candidates", "candidates_val", "candidates_train_seconds")
 
 
 def _flat(board: Board, row: Row) -> dict[str, Any]:
@@ -51,6 +55,7 @@ def _flat(board: Board, row: Row) -> dict[str, Any]:
         "state": row.state,
         "overrides": ", ".join(row.overrides),
         "origin": row.origin,
+        **(_tuned(row.tuned) if row.tuned else {}),
     }
     scores = {
         f"{metric.name}_{part}": getattr(row.scores[metric.name], part)
@@ -75,4 +80,14 @@ def _statistics(row: Row) -> dict[str, Any]:
         "difference_low": difference and difference.low,
         "difference_high": difference and difference.high,
         "p_baseline": difference and difference.p,
+    }
+
+
+def _tuned(found: Tuned) -> dict[str, Any]:
+    """tuned: what the chosen candidate changes; candidates_val: the score of each, in their order, as JSON."""
+    return {
+        "tuned": "" if found.chosen is None else settings(found.values) or "as written",
+        "candidates": len(found.candidates),
+        "candidates_val": canonical([candidate.val for candidate in found.candidates]),
+        "candidates_train_seconds": found.train_seconds,
     }
