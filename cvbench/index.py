@@ -100,10 +100,9 @@ class Index:
             return self._unwritten[table, key]
         if self._database is None:
             return None
+        question = f"SELECT about, CAST(content AS BLOB) FROM {table} WHERE key = ?"
         try:
-            row = self._database.execute(
-                f"SELECT about, CAST(content AS BLOB) FROM {table} WHERE key = ?", (key,)
-            ).fetchone()
+            row = self._database.execute(question, (key,)).fetchone()
         except sqlite3.OperationalError:  # another process has held it for long: no waiting for each of many questions
             self._give_up()
         except sqlite3.DatabaseError:

