@@ -203,12 +203,12 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path, executo
     # Whoever starts the tests in the background has told them to ignore Ctrl-C; the command must not inherit that.
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                preexec_fn=_heed_ctrl_c)  # fmt: skip
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     under_way = store.folder(runs[1]) / ".new" / "log.txt"
     while not (store.record(runs[0]) and under_way.exists()) and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert store.record(runs[0]) is not None
     assert store.record(runs[1]) is None

@@ -31,7 +31,7 @@ def patience() -> Iterator[None]:
     ask = services.get_node
 
     def asked_again(*given: Any) -> Any:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 60
         while True:
             try:
                 return ask(*given)
