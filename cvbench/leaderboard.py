@@ -255,7 +255,9 @@ def _elsewhere(group: Group) -> bool:
 
 
 def _usual(recipes: list[dict[str, Any]]) -> dict[str, Any]:
-    """The recipe of most rows; among equals the first."""
+    """The recipe of most rows; among equals the first. Empty where all rows were made elsewhere."""
+    if not recipes:
+        return {}
     texts = [canonical(recipe) for recipe in recipes]
     return recipes[max(range(len(texts)), key=lambda index: (texts.count(texts[index]), -index))]
 

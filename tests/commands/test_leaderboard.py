@@ -12,6 +12,7 @@ from cvbench.evidence import RunEvidence
 from cvbench.index import Index
 from cvbench.leaderboard import rank
 from cvbench.page.files import publish
+from cvbench.page.index import write_index
 from cvbench.store import Store
 from tests import records
 from tests.stores import keep, share
@@ -26,6 +27,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     store = Store("runs")
     kept = [keep(store, run, share(40, 30 - 10 * (run.label == "poor") + run.seed)) for run in PLAN]
     publish(rank(records.suite(), PLAN, kept, RunEvidence(store, Index(None))), Path("leaderboards/quick"))
+    write_index(Path("leaderboards"))
     return store
 
 
@@ -48,6 +50,7 @@ def test_a_board_that_was_changed_and_rendered_again(capsys: pytest.CaptureFixtu
     row["interval"] = {"low": 0.5, "high": 0.52, "image_only": False, "few_positives": 0}
     path.write_text(json.dumps(data))
     publish(read_board(path), path.parent)
+    write_index(Path("leaderboards"))
     assert main(CHECK[:2]) == 0
     capsys.readouterr()
     assert main([*CHECK, "--json"]) == 1

@@ -73,7 +73,7 @@ def instead(monkeypatch: pytest.MonkeyPatch, record: Record | None) -> list[RunS
         write_record(record, store.folder(runs[0]) / "record.json")
         return Outcomes(done=list(runs))
 
-    monkeypatch.setattr("cvbench.executors.local.execute", execute)
+    monkeypatch.setattr("cvbench.executors.execute.execute", execute)
     return asked
 
 
@@ -166,7 +166,7 @@ def test_threads_are_the_records_unless_given(
         seen.append(machine)
         return Outcomes(failed=[(runs[0], Failure.of(runs[0], MemoryError()))])
 
-    monkeypatch.setattr("cvbench.executors.local.execute", execute)
+    monkeypatch.setattr("cvbench.executors.execute.execute", execute)
     execution = read_record(original).execution.model_copy(update={"threads": 7, "devices": 2})
     path = copied(original, tmp_path, execution=execution)
     cvbench(path)
