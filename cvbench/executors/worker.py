@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -98,14 +100,23 @@ def _serve(pipe: Connection) -> None:
 
 
 def run_here(run: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Failure | None:
-    """Does the run in this process; returns None, or why it failed."""
-    from cvbench.harness import run as run_in_harness
-
+    """Does the run in this process, which leaves it as large as it was; returns None, or why it failed."""
     try:
-        run_in_harness(run, machine, folder, on_event=tell)
+        _harness()(run, machine, folder, on_event=tell)
     except Exception as error:  # a run that fails, whatever the reason, must not end the suite
         return Failure.of(run, error)
+    finally:
+        gc.collect()  # models and Trainers refer to each other in circles
     return None
+
+
+@cache
+def _harness() -> Callable[..., object]:
+    """`harness.run`, imported once; what torch and Lightning consist of is not looked through for garbage."""
+    from cvbench.harness import run
+
+    gc.freeze()
+    return run
 
 
 def _die_with_parent() -> None:
