@@ -50,7 +50,8 @@ def test_every_mistake_at_once_with_its_place(tmp_path: Path) -> None:
 
 def test_mistakes_about_clusters_have_their_place_too(tmp_path: Path) -> None:
     file = tmp_path / "machine.yaml"
-    file.write_text('executor: slurm\nslurm:\n  partiton: gpu\n  time: 4 hours\n  account: "a\\nb"\nray: 10.0.0.1\n')
+    slurm = '  partiton: gpu\n  time: 4 hours\n  account: "a\\nb"\n  qos: very long\n'
+    file.write_text(f"executor: slurm\nslurm:\n{slurm}ray: 10.0.0.1\n")
     with pytest.raises(SpecError) as caught:
         load_machine(file, executor="salt")
     assert set(str(caught.value).splitlines()) == {
@@ -58,7 +59,8 @@ def test_mistakes_about_clusters_have_their_place_too(tmp_path: Path) -> None:
         f"{file}:3: unknown key 'slurm.partiton'; did you mean 'partition'?",
         f"{file}:4: slurm.time: Expected minutes, H:MM:SS or D-HH:MM, but got '4 hours'",
         f"{file}:5: slurm.account: Expected one word of printable ASCII characters, but got 'a\\nb'",
-        f"{file}:6: ray: Expected a mapping of keys, but got '10.0.0.1'",
+        f"{file}:6: slurm.qos: Expected one word of printable ASCII characters, but got 'very long'",
+        f"{file}:7: ray: Expected a mapping of keys, but got '10.0.0.1'",
     }
 
 

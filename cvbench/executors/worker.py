@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -116,7 +118,7 @@ def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # SLURM may send it to all of a job: the parent knows what to do
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    import cvbench.harness  # noqa: F401 (with torch: a run's time begins after it)
+    _harness()  # with torch: a run's time begins after it
 
     while True:
         try:
@@ -128,14 +130,23 @@ def _serve(pipe: Connection) -> None:
 
 
 def run_here(run: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Failure | None:
-    """Does the run in this process; returns None, or why it failed."""
-    from cvbench.harness import run as run_in_harness
-
+    """Does the run in this process, which leaves it as large as it was; returns None, or why it failed."""
     try:
-        run_in_harness(run, machine, folder, on_event=tell)
+        _harness()(run, machine, folder, on_event=tell)
     except Exception as error:  # a run that fails, whatever the reason, must not end the suite
         return Failure.of(run, error)
+    finally:
+        gc.collect()  # models and Trainers refer to each other in circles
     return None
+
+
+@cache
+def _harness() -> Callable[..., object]:
+    """`harness.run`, imported once; what torch and Lightning consist of is not looked through for garbage."""
+    from cvbench.harness import run
+
+    gc.freeze()
+    return run
 
 
 def _die_with_parent() -> None:
