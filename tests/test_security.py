@@ -31,7 +31,7 @@ from cvbench.arrays import load_arrays, save_arrays
 from cvbench.board import read_board
 from cvbench.cli import main
 from cvbench.executors.base import Outcomes
-from cvbench.executors.distributed import _redact
+from cvbench.executors.launch import _redact
 from cvbench.executors.execute import execute
 from cvbench.index import FILE, Index
 from cvbench.logs import logged_to
