@@ -31,8 +31,8 @@ from cvbench.arrays import load_arrays, save_arrays
 from cvbench.board import read_board
 from cvbench.cli import main
 from cvbench.executors.base import Outcomes
-from cvbench.executors.launch import _redact
 from cvbench.executors.execute import execute
+from cvbench.executors.launch import _redact
 from cvbench.index import FILE, Index
 from cvbench.logs import logged_to
 from cvbench.plan import plan

@@ -353,7 +353,7 @@ Path(__file__).with_name("was_imported").touch()
 def build(root, **options):
     if options.get("wrong"):
         raise KeyError("anything at all")
-    return SimpleNamespace(info=SimpleNamespace(revision="0123456789ab", options=options))
+    return SimpleNamespace(info=SimpleNamespace(revision="0123456789ab", options=options, split_sizes={}))
 """
 
 
@@ -390,9 +390,9 @@ def test_revisions_of_data_that_are_here_and_that_are_not(tmp_path: Path) -> Non
     assert found[not_here.run_id] is found[unknown.run_id] is None
     assert found[here[0].run_id] == found[here[1].run_id] is not None
     states = data_states([*here, not_here], tmp_path)
-    assert states[here[0].run_id] == (found[here[0].run_id], None)
-    revision, problem = states[not_here.run_id]
-    assert revision is None
+    assert states[here[0].run_id] == (found[here[0].run_id], None, {"train": 1, "val": 1, "test": 1})
+    revision, problem, sizes = states[not_here.run_id]
+    assert (revision, sizes) == (None, None)
     assert problem is not None
     assert problem.startswith("The dataset camvid is not there")
     assert "\n" not in problem

@@ -154,7 +154,7 @@ def test_other_data_and_moved_on_code_are_refused_unless_asked_for(
 def test_a_run_that_fails_is_not_reproduced(original: Path, cvbench: Cvbench, monkeypatch: pytest.MonkeyPatch) -> None:
     instead(monkeypatch, None)
     code, told, _ = cvbench(original)
-    assert (code, told["reproduced"], told["failure"]) == (1, False, "MemoryError: no room")
+    assert (code, told["reproduced"], told["failure"]) == (1, False, "out_of_memory: no room")
 
 
 def test_threads_are_the_records_unless_given(

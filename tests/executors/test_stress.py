@@ -62,6 +62,7 @@ def write_run(run: RunSpec, folder: Path) -> None:
         others={name: value for name, value in scores.items() if name != "top1"},
         dataset=facts(revision=info.revision, classes=info.classes),
         evaluator_version=EVALUATOR_VERSION,
+        per_class={},
         evidence=EvidenceFile(sha256=sha256(file), size_bytes=file.stat().st_size, truth=digest(truth)),
     )
     write_record(made, folder / "record.json")
