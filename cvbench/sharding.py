@@ -18,7 +18,13 @@ import torch
 from lightning.pytorch.plugins.precision import FSDPPrecision
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp import (
+    FullOptimStateDictConfig,
+    FullStateDictConfig,
+    FullyShardedDataParallel,
+    OptimStateKeyType,
+    StateDictType,
+)
 from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 
 from cvbench.devices import Accelerator
@@ -55,6 +61,33 @@ class Sharded(FSDPStrategy):
         return FullyShardedDataParallel(
             model, device_id=self.root_device, sharding_strategy=self.sharding_strategy, **self.kwargs
         )
+
+    def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
+        """The state for the whole model, on the first process."""
+        if self.root_device.type != "cpu":
+            return super().optimizer_state(optimizer)
+        # On CPUs not as Lightning does, "offloaded to the CPU": torch gathers into one buffer, and copies out of it
+        # only on the way to another device, so that both of Adam's moments would be the last one that was gathered.
+        assert self.model is not None
+        configs = FullStateDictConfig(rank0_only=True), FullOptimStateDictConfig(offload_to_cpu=False, rank0_only=True)
+        with FullyShardedDataParallel.state_dict_type(self.model, StateDictType.FULL_STATE_DICT, *configs):
+            state = FullyShardedDataParallel.optim_state_dict(self.model, getattr(optimizer, "_optimizer", optimizer))
+            if self.global_rank == 0:
+                state = FullyShardedDataParallel.rekey_optim_state_dict(state, OptimStateKeyType.PARAM_ID, self.model)
+        return state
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """Gives each process its part of model and optimiser. Lightning's own would run what the pickle says."""
+        assert self.model is not None
+        checkpoint: dict[str, Any] = torch.load(self.broadcast(checkpoint_path), map_location="cpu", weights_only=True)
+        configs = FullStateDictConfig(), FullOptimStateDictConfig()
+        with FullyShardedDataParallel.state_dict_type(self.model, StateDictType.FULL_STATE_DICT, *configs):
+            self.model.load_state_dict(checkpoint.pop("state_dict"))
+            for optimiser, saved in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+                named = FullyShardedDataParallel.rekey_optim_state_dict(saved, OptimStateKeyType.PARAM_NAME, self.model)
+                part = FullyShardedDataParallel.optim_state_dict_to_load(self.model, optimiser, named)
+                optimiser.load_state_dict(part)
+        return checkpoint
 
     def on_validation_start(self) -> None:
         self.gather().to(self.root_device).eval()

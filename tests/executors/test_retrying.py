@@ -139,14 +139,15 @@ def test_a_killed_worker_is_tried_again_from_its_checkpoint(folder: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_of_which_one_is_killed_go_on_to_the_same_bits(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     (run,) = moody(folder, "dies_once", mark=str(folder / "died"), seen=15, recipe=SINGLE | {"augment": {"shift": 1}})
     events: list[Event] = []
     store = Store(folder / "killed")
-    on = machine(folder, devices=2, checkpoint_every=1e-9)
+    on = machine(folder, devices=2, checkpoint_every=1e-9, strategy=strategy)
     assert execute([run], store, on, on_event=events.append).failed == []
     assert [event.message for event in events if event.kind == "resume"] == [
         "goes on from its last checkpoint, step 10 of 36"
