@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,7 @@ class RunEvidence:
     def __init__(self, store: Store, index: Index, tell: Callable[[str], None] | None = None) -> None:
         self.store, self.index, self.tell = store, index, tell or (lambda line: None)
         self._seconds = 0.0
-        self._folders: dict[str, Path] = {}
+        self._truths: dict[Path, str] = {}  # one for all runs of a protocol, so it is not asked for each
 
     def proof(self, record: Record, metric: str) -> Proof:
         """The scores of a run on resamples, the same resamples for all runs of a protocol.
@@ -71,7 +72,7 @@ class RunEvidence:
 
     def curves(self, record: Record) -> Curve | None:
         """How training went, of at most 30 epochs; None where nothing was trained or no curve is left."""
-        path = self._folder(record) / "curves.csv"
+        path = self.store.folder_of(record) / "curves.csv"
         try:
             kept = self.index.content(path, lambda file: _curve(file, record.spec).encode())
             return Curve.model_validate_json(kept) if kept else None
@@ -80,7 +81,7 @@ class RunEvidence:
 
     def pictures(self, record: Record) -> list[Picture]:
         """What the run kept pictures of, the hardest first; nothing where they are damaged."""
-        folder = self._folder(record)
+        folder = self.store.folder_of(record)
         found = []
         try:
             for kept in read_list(folder):
@@ -90,13 +91,8 @@ class RunEvidence:
             return []
         return found
 
-    def _folder(self, record: Record) -> Path:
-        if record.run_id not in self._folders:
-            self._folders[record.run_id] = self.store.folder(record.spec)
-        return self._folders[record.run_id]
-
     def _evidence(self, record: Record) -> _File:
-        path = self._folder(record) / "evidence.npz"
+        path = self.store.folder_of(record) / "evidence.npz"
         try:
             found = self.index.content(path, lambda file: sha256(file).encode()).decode()
         except OSError:
@@ -107,10 +103,13 @@ class RunEvidence:
 
     def _truth(self, record: Record) -> _File:
         path = self.store.root / slug(record.spec.dataset.name) / truth_name(record)
-        try:
-            found = self.index.content(path, lambda file: digest(load(file)).encode()).decode()
-        except OSError:
-            raise Unproven(f"the truth of its data, {path.name}, is not here, or cannot be read") from None
+        found = self._truths.get(path)
+        if found is None:
+            try:
+                found = self.index.content(path, lambda file: digest(load(file)).encode()).decode()
+            except OSError:
+                raise Unproven(f"the truth of its data, {path.name}, is not here, or cannot be read") from None
+            self._truths[path] = found
         if record.evidence is not None and found != record.evidence.truth:
             raise Contradicted(f"{path}: not the truth that record {record.run_id} was scored against")
         return _File(path, found)
@@ -126,18 +125,28 @@ class _File(NamedTuple):
 def _curve(path: Path, run: RunSpec) -> str:
     """curves.csv as the JSON of a `Curve`; empty where it holds nothing."""
     with path.open(newline="", encoding="utf-8") as file:
-        rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-    rows = [row for row in rows if "epoch" in row]
-    if not rows:
+        head, *rows = [row for row in csv.reader(file) if row] or [[]]
+    epochs, losses, vals = (_column(name, head, rows) for name in ("epoch", "train/loss", f"val/{run.primary}"))
+    measured = [place for place, epoch in enumerate(epochs) if epoch is not None]
+    if not measured:
         return ""
-    chosen = sorted({round(place) for place in np.linspace(0, len(rows) - 1, min(_POINTS, len(rows)))})
-    loss, val = (
-        tuple(_short(rows[place].get(name)) for place in chosen) for name in ("train/loss", f"val/{run.primary}")
-    )
+    if len(measured) > _POINTS:
+        measured = [measured[round(place)] for place in np.linspace(0, len(measured) - 1, _POINTS).tolist()]
     return Curve(
-        seed=run.seed, epochs=tuple(rows[place]["epoch"] for place in chosen), loss=loss, val=val
+        seed=run.seed,
+        epochs=tuple(epochs[place] for place in measured),
+        loss=tuple(_short(losses[place]) for place in measured),
+        val=tuple(_short(vals[place]) for place in measured),
     ).model_dump_json()
 
 
+def _column(name: str, head: list[str], rows: list[list[str]]) -> list[float | None]:
+    """The numbers of a column, None where a cell is empty or there is no such column."""
+    if name not in head:
+        return [None] * len(rows)
+    place = head.index(name)
+    return [float(row[place]) if len(row) > place and row[place] else None for row in rows]
+
+
 def _short(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(f"{value:.4g}")
+    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")

@@ -56,6 +56,7 @@ class Index:
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
+        self._prefix = f"{root}{os.sep}"
         self._database = _opened(root / FILE) if root is not None else None
         self._unwritten: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._written_at = time.monotonic()
@@ -74,7 +75,7 @@ class Index:
         if self.root is None:
             return read(path)
         stamp = stamp_of(path)
-        key, about = path.relative_to(self.root).as_posix(), " ".join(map(str, stamp))
+        key, about = str(path).removeprefix(self._prefix), " ".join(map(str, stamp))
         found = self._find("files", key)
         if found is not None and found[0] == about:
             return found[1]

@@ -51,9 +51,18 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._folders: dict[str, Path] = {}
 
     def folder(self, run: RunSpec) -> Path:
-        return self.root.joinpath(slug(run.dataset.name), slug(run.model.name), run.run_id)
+        known = self._folders.get(run.run_id)
+        if known is None:
+            known = self.root.joinpath(slug(run.dataset.name), slug(run.model.name), run.run_id)
+            self._folders[run.run_id] = known
+        return known
+
+    def folder_of(self, record: Record) -> Path:
+        """Of a record's run; at once where it is known from the plan, else by the hash of its spec."""
+        return self._folders.get(record.run_id) or self.folder(record.spec)
 
     def record(self, run: RunSpec, read: Callable[[Path], Record] = read_record) -> Record | None:
         """The run's record, or None. Raises ValueError when the file cannot be read, or is another run's."""

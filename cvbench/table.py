@@ -154,11 +154,12 @@ def groups(
     failed, revisions = failed or {}, revisions or {}
     wanted = {run.run_id for run in planned}
     found = by_run(record for record in records if record.run_id in wanted)
-    facts = _facts(planned, found, revisions)
+    keyed = [(run, dataset_key(run)) for run in planned]
+    facts = _facts(keyed, found, revisions)
     members: dict[tuple[str, ...], dict[str, PlannedRun]] = {}
-    for run in planned:
+    for run, dataset in keyed:
         members.setdefault(row_key(run), {})[run.run_id] = _judge(
-            run, found.get(run.run_id), facts.get(dataset_key(run)), failed
+            run, found.get(run.run_id), facts.get(dataset), failed
         )
     return [Group(tuple(runs.values()), facts.get(key[1])) for key, runs in members.items()]
 
@@ -230,18 +231,21 @@ def by_run(records: Iterable[Record]) -> dict[str, Record]:
 
 
 def _facts(
-    planned: Sequence[RunSpec], found: Mapping[str, Record], revisions: Mapping[str, str | None]
+    planned: Sequence[tuple[RunSpec, str]], found: Mapping[str, Record], revisions: Mapping[str, str | None]
 ) -> dict[str, DatasetFacts]:
-    """dataset_key -> what the newest record says of it, among those of the revision that is here, if that is known."""
+    """dataset_key -> what the newest record says of it, among those of the revision that is here, if that is known.
+
+    planned: each run with its dataset_key.
+    """
     newest: dict[str, Record] = {}
-    for run in planned:
+    for run, key in planned:
         record, revision = found.get(run.run_id), revisions.get(run.run_id)
         if record is None or revision not in (None, record.dataset.revision):
             continue
-        best = newest.setdefault(dataset_key(run), record)
+        best = newest.setdefault(key, record)
         # run_id decides between equal times, so that the order of files on disk never does
         if (record.started_at, record.run_id) > (best.started_at, best.run_id):
-            newest[dataset_key(run)] = record
+            newest[key] = record
     return {key: record.dataset for key, record in newest.items()}
 
 

@@ -95,4 +95,4 @@ def defined(resampled: Floats) -> Floats:
         raise ValueError(
             "Expected the metric to be defined on two resamples at least: too few images have what it needs"
         )
-    return resampled[..., left]
+    return resampled if left.all() else resampled[..., left]

@@ -33,15 +33,12 @@ FORGET = ("DELETE FROM files", "DELETE FROM computed WHERE key LIKE 'board %'")
 
 
 def planned() -> list[RunSpec]:
+    datasets = [DatasetRef(name="photos", options={"part": part}, version=1) for part in range(DATASETS)]
+    models = [ModelRef(name=f"model{model}", options={"width": model}, version=1) for model in range(MODELS)]
     return [
-        records.spec(
-            f"model{model}",
-            seed,
-            dataset=DatasetRef(name="photos", options={"part": part}, version=1),
-            model=ModelRef(name=f"model{model}", options={"width": model}, version=1),
-        )
-        for part in range(DATASETS)
-        for model in range(MODELS)
+        records.spec(model.name, seed, dataset=dataset, model=model)
+        for dataset in datasets
+        for model in models
         for seed in range(SEEDS)
     ]
 
