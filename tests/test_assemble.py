@@ -101,8 +101,6 @@ def remove_record(store: Store) -> None:
 
 
 def note_failure(store: Store) -> None:
-    remove_record(store)
-    made(store)
     store.fail(PLAN[3], Failure.of(PLAN[3], ValueError("nan at step 3")))
 
 
@@ -122,7 +120,7 @@ def add_pictures(store: Store) -> None:
     (folder / LIST).write_text(json.dumps([kept]))
 
 
-CHANGES = [change_record, change_evidence, change_truth, remove_record, note_failure, damage_record, change_curves,
+CHANGES = [change_record, change_evidence, change_truth, remove_record, damage_record, change_curves,
            add_pictures]  # fmt: skip
 
 
@@ -156,18 +154,39 @@ def test_another_data_revision_makes_it_anew(store: Store, monkeypatch) -> None:
     assert [row.state for row in after.boards[0].rows] == ["0 of 2, 2 outdated", "0 of 2, 2 outdated"]
 
 
-def test_another_command_or_plan_or_audience_makes_it_anew(store: Store) -> None:
+def test_a_failure_that_is_noted_makes_it_anew(store: Store) -> None:
+    remove_record(store)
     before = made(store)
-    assert made(store, overrides=["recipe.epochs=2"]).boards[0].command != before.boards[0].command
+    assert made(store) == before
+    note_failure(store)
+    (after,) = made(store).boards
+    assert (before.boards[0].rows[1].state, after.rows[1].state) == ("1 of 2, 1 missing", "1 of 2, 1 failed")
+    assert after.rows[1].runs[1].reason == "ValueError: nan at step 3"
+
+
+def test_another_command_or_plan_makes_it_anew(store: Store) -> None:
+    """Each against a board of the same files that was just kept."""
+
+    def kept() -> Leaderboard:
+        made(store)
+        with Index(store.root) as index:
+            assert index.computed("board quick False") is not None
+        return made(store)
+
+    command = kept().boards[0].command
+    assert made(store, overrides=["recipe.epochs=2"]).boards[0].command == f"{command} recipe.epochs=2"
+    assert len(kept().boards[0].rows) == 2
     assert len(made(store, PLAN[:2]).boards[0].rows) == 1
-    add_pictures(store)
-    closed = [run for run in PLAN if run.label == "poor"]
-    assert any(row.pictures for row in made(store).boards[0].rows)
-    renamed = [run.model_copy(update={"label": f"my {run.label}"}) for run in closed]
-    assert made(store, renamed).boards[0].rows[0].label == "my poor"
-    with_baseline = records.suite()
-    benchmark = with_baseline.benchmarks[0].model_copy(update={"baseline": "poor"})
-    assert made(store, suite=with_baseline.model_copy(update={"benchmarks": (benchmark,)})).boards[0].baseline == "poor"
+    assert kept().boards[0].rows[0].label == "good"
+    renamed = [run.model_copy(update={"label": f"my {run.label}"}) for run in PLAN]
+    assert made(store, renamed).boards[0].rows[0].label == "my good"
+    assert kept().boards[0].rows[0].backbone == ""
+    joined = [run.model_copy(update={"backbone": "vgg"}) for run in PLAN]
+    assert made(store, joined).boards[0].rows[0].backbone == "vgg"
+    assert kept().boards[0].baseline is None
+    (benchmark,) = records.suite().benchmarks
+    suite = records.suite().model_copy(update={"benchmarks": (benchmark.model_copy(update={"baseline": "poor"}),)})
+    assert made(store, suite=suite).boards[0].baseline == "poor"
 
 
 def test_pictures_of_data_that_are_not_ours_stay_here(store: Store) -> None:

@@ -198,6 +198,8 @@ def made_up(**changes):
             boards.row("fcn", 0.7, 2, versus_baseline=None)]  # fmt: skip
     place, update = changes.get("row", (0, {}))
     rows[place] = rows[place].model_copy(update=update)
+    if "second" in changes:
+        rows[1] = rows[1].model_copy(update={"standing": Standing(rank=changes["second"], best=1, worst=2, p=1)})
     whole = boards.board(tuple(rows), baseline=changes.get("baseline", "fcn"))
     return inconsistencies(boards.leaderboard((whole,), suite_scores=()))
 
@@ -213,6 +215,7 @@ def test_ranks_intervals_and_differences_that_cannot_be():
     assert (
         "but got [2, 2]" in made_up(row=(0, {"standing": boards.BEHIND.model_copy(update={"best": 1, "worst": 2})}))[0]
     )
+    assert "but got [0, 1]" in made_up(row=(0, {"standing": Standing(rank=0, best=1, worst=2, p=1)}), second=1)[0]
     assert "ranks in 1..2" in made_up(row=(1, {"standing": Standing(rank=2, best=2, worst=3, p=1)}))[0]
     apart = boards.AHEAD.model_copy(update={"value": 0.12})
     assert "unet: Expected the difference 0.100000" in made_up(row=(0, {"versus_baseline": apart}))[0]
@@ -255,7 +258,8 @@ def test_across_tasks_rows_with_a_common_backbone_are_scored_together():
 
     of = [boards.board((), task=task) for task in ("classification", "detection")]
     members = [
-        [member("a", "vgg", 0.9, 0), member("b", "resnet", 0.7, 1), member("c", "", 0.99, 1)],
+        [member("a", "vgg", 0.9, 0), member("b", "resnet", 0.7, 1), member("c", "", 0.99, 1),
+         member("h", "twice", 0.99, 0)],
         [member("d", "vgg", 0.4, 0), member("e", "resnet", 0.5, 1), member("f", "twice", 0.9, 0),
          member("g", "twice", 0.9, 1)],
     ]  # fmt: skip
