@@ -177,6 +177,7 @@ def test_on_a_read_only_disk_what_is_there_is_used(tmp_path: Path, file: Path, m
     monkeypatch.undo()
     with Index(tmp_path) as index:
         assert index.computed("1") is None
+        assert index.computed("0") == ({}, bytes(8000))  # and still is
 
 
 @pytest.mark.parametrize("root", ["nowhere", "folder"])
