@@ -1,7 +1,8 @@
 """Training on two processes of one thread against one: images a second by the record, hence by the clock on the wall.
 
-The one measurement here that needs two free cores; where others use them, it measures those. The model is small in
-parameters and large in arithmetic, so that computing and not sending decides.
+The one measurement here that needs two free cores; where others use them, it measures those. The model is large in
+arithmetic for its parameters and its maps, so that computing decides, and neither sending nor memory: with the 16
+maps of the paper, two processes that share nothing at all reach no more than 1.6 times one either.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ ROUNDS = 3
 BENCHMARK: dict[str, Any] = {
     "task": "classification",
     "datasets": ["digits"],
-    "models": ["resnet_cifar"],
-    "recipe": {"steps": 12, "batch_size": 64, "optimiser": "sgd", "lr": 0.01, "input_size": [32, 32]},
+    "models": [{"name": "resnet_cifar", "options": {"width": 64}}],
+    "recipe": {"steps": 6, "batch_size": 64, "optimiser": "sgd", "lr": 0.01, "input_size": [32, 32]},
 }
 
 
