@@ -164,7 +164,8 @@ class Row(_Part):
     per_class: metric -> one value a class, in the order of the board's classes: the mean over the seeds that define it,
     None where none does. recipe: what differs from the board's (None: absent here). environments: indices into those of
     the leaderboard. pictures: of one seed's run. tuned: None where the recipe is as written; where nothing is chosen,
-    the row has no recipe, hence no ids.
+    the row has no recipe, hence no ids. batch_norm_batch: the fewest images that its batch normalisation saw at once in
+    training, where devices or accumulation left it less than the recipe's batch; None: as many, or it has none.
     """
 
     label: str
@@ -193,6 +194,7 @@ class Row(_Part):
     recipe: dict[str, Any]
     overrides: tuple[str, ...]
     environments: tuple[int, ...]
+    batch_norm_batch: int | None = None
     curves: tuple[Curve, ...] = ()
     calibration: tuple[CalibrationBin, ...] = ()
     pictures: tuple[Picture, ...] = ()

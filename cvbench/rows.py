@@ -75,6 +75,7 @@ def build_row(
         recipe=recipe,
         overrides=spec.overrides,
         environments=tuple(sorted(used)),
+        batch_norm_batch=_batch_norm_batch(group),
         curves=curves,
         calibration=calibration_of(proven),
         pictures=pictures,
@@ -174,6 +175,12 @@ def _per_class(group: Group) -> dict[str, tuple[float | None, ...]]:
         defined = [[value for column in columns if (value := column.get(label)) is not None] for label in classes]
         table[name] = tuple(rounded(spread(values).mean) for values in defined)
     return table
+
+
+def _batch_norm_batch(group: Group) -> int | None:
+    """Less than the recipe's batch, or None."""
+    seen = [record.execution.batch_norm_batch for record in group.records if record.execution]
+    return min((few for few in seen if few is not None and few < group.spec.recipe.batch_size), default=None)
 
 
 def _costs(group: Group) -> Costs | None:

@@ -113,6 +113,20 @@ def test_batches_in_parts_are_another_environment():
     assert "batches_in_parts" not in rank(suite(), [run], [plain]).environments[0]
 
 
+def test_the_smallest_batch_that_batch_norm_saw_is_told_where_the_recipes_was_divided():
+    runs = plan(("a",), seeds=(0, 1, 2))
+    batch = runs[0].recipe.batch_size
+    half, quarter = batch // 2, batch // 4
+    cases = ([batch] * 3, None), ([None] * 3, None), ([batch, half, None], half), ([quarter, half, batch], quarter)
+    for saw, told in cases:
+        records = [record(run, 0.9) for run in runs]
+        records = [
+            one.model_copy(update={"execution": one.execution.model_copy(update={"batch_norm_batch": few})})
+            for one, few in zip(records, saw, strict=True)
+        ]
+        assert rank(suite(), runs, records).boards[0].rows[0].batch_norm_batch == told
+
+
 def test_the_board_tells_how_to_reproduce_it_and_not_whose_folders_these_are():
     model = ModelRef(name="fcn", options={}, weights=Weights(source="/home/someone/secret/vgg.pth", sha256="ab" * 32))
     runs = [spec("fcn", model=model)]

@@ -146,9 +146,13 @@ def _metric(board: Board, index: int) -> Column:
     scores = [row.scores.get(metric.name) for row in board.rows]
     means = tuple(score.mean if score else None for score in scores)
     sds = [score.sd if score else None for score in scores]
+    cells = [text.spread(mean, sd, hundredfold=bool(metric.unit)) for mean, sd in zip(means, sds, strict=True)]
+    if index == 0:  # marked once a row; `sentences.marks` explains it
+        marks = [sentences.BATCH_NORM if row.batch_norm_batch is not None else "" for row in board.rows]
+        cells = [cell + mark for cell, mark in zip(cells, marks, strict=True)]
     return Column(
         metric_head(metric),
-        tuple(text.spread(mean, sd, hundredfold=bool(metric.unit)) for mean, sd in zip(means, sds, strict=True)),
+        tuple(cells),
         importance=(100, 39, 38)[index] if index < 3 else 30 - index,
         kind="primary" if index == 0 else "metric",
         values=means,

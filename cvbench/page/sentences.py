@@ -11,7 +11,7 @@ from typing import Any
 from cvbench.board import Board, Leaderboard, Row, SuiteScore
 from cvbench.page import text
 
-IMAGE_ONLY, FEW_POSITIVES = "†", "‡"
+IMAGE_ONLY, FEW_POSITIVES, BATCH_NORM = "†", "‡", "§"
 _ORIGINS = {
     "reproduced": "trained and scored here",
     "re-scored": "made elsewhere, its evidence scored here",
@@ -120,7 +120,7 @@ def ranking(board: Board) -> list[str]:
 
 
 def marks(board: Board) -> list[str]:
-    """What the marks at intervals mean."""
+    """What the marks at means and intervals mean."""
     intervals = [(row.label, row.interval) for row in board.rows if row.interval is not None]
     found = []
     if alone := [label for label, interval in intervals if interval.image_only]:
@@ -137,6 +137,16 @@ def marks(board: Board) -> list[str]:
         found.append(
             f"{FEW_POSITIVES} {text.listed(labels)}: {classes} fewer than 10 test images, so the interval is less sure "
             "than it says."
+        )
+    divided: dict[int, list[str]] = {}
+    for row in board.rows:
+        if row.batch_norm_batch is not None:
+            divided.setdefault(row.batch_norm_batch, []).append(row.label)
+    for number, labels in divided.items():
+        images = "1 image" if number == 1 else f"{number} images"
+        found.append(
+            f"{BATCH_NORM} {text.listed(labels)}: batch normalisation saw {images} at once and not the "
+            "recipe's batch, which several devices or accumulation divided: not the training of one device."
         )
     return found
 

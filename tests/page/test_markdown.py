@@ -159,6 +159,15 @@ def test_one_seed_and_missing_evidence_are_marked():
     assert "| origin |" not in markdown
 
 
+def test_a_divided_batch_is_marked_where_batch_norm_saw_it():
+    rows = boards.row("a", 0.8, batch_norm_batch=32), boards.row("b", 0.7), boards.row("c", 0.6, batch_norm_batch=1)
+    markdown = render(boards.leaderboard((boards.board(rows),)))
+    assert [row[2] for row in tables(markdown)[0][1:]] == ["80.00 ± 1.00§", "70.00 ± 1.00", "60.00 ± 1.00§"]
+    assert "- § a: batch normalisation saw 32 images at once and not the recipe's batch" in markdown
+    assert "- § c: batch normalisation saw 1 image at once" in markdown
+    assert "§ b" not in markdown
+
+
 def test_scores_over_several_boards():
     found = tables(render(boards.leaderboard()))[-1]
     assert found == [
