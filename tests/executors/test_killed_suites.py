@@ -28,6 +28,7 @@ seeds: [0, 1, 2]
 """
 # Checkpoints many times a run, so that there is much to go on from.
 RUN = ["run", "bench.yaml", "--jobs", "2", "--threads", "1", "--accelerator", "cpu", "--checkpoint-every", "0.05"]
+COSTS = {"costs", "front", "started_at"}
 CVBENCH = [sys.executable, "-m", "cvbench"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -46,7 +47,7 @@ def finish(suite: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def board(folder: Path) -> Any:
-    """The board without costs; when a run began stands in its record alone."""
+    """The board without costs and what follows from them; when a run began stands in its record alone."""
     done = subprocess.run(
         [*CVBENCH, "leaderboard", "bench.yaml", "--json"], cwd=folder, capture_output=True, text=True, env=ENVIRONMENT
     )
@@ -56,14 +57,15 @@ def board(folder: Path) -> Any:
 
 def _without_costs(part: Any) -> Any:
     if isinstance(part, dict):
-        return {key: _without_costs(value) for key, value in part.items() if key not in ("costs", "started_at")}
+        return {key: _without_costs(value) for key, value in part.items() if key not in COSTS}
     return [_without_costs(one) for one in part] if isinstance(part, list) else part
 
 
 def workers(main: int) -> list[int]:
     """The process ids of a suite's workers."""
     try:
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        # A child belongs to the thread that started it.
+        children = [one for file in Path(f"/proc/{main}/task").glob("*/children") for one in file.read_text().split()]
         return [int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
     except OSError:  # ended just now
         return []
