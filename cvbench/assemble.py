@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 from cvbench.board import Leaderboard, frozen, thawed
 from cvbench.evidence import RunEvidence
 from cvbench.gallery import GALLERY, LIST
-from cvbench.index import Index, Stamp, stamp_of
+from cvbench.index import Index, Stamp
 from cvbench.leaderboard import Submitted, rank
 from cvbench.record import DatasetFacts, Record, parse_record
 from cvbench.spec import RunSpec, Suite
@@ -18,10 +21,25 @@ from cvbench.store import Store, revisions, slug
 from cvbench.submissions import folders_beside, submitted
 from cvbench.tuning import tuned_in
 
+# A data set's folder -> those of its runs and submissions that are not in the plan.
+Beside = Callable[[Path], Sequence[Path]]
 # What a run's part of a board follows from; a file that changes, comes or goes makes the board anew.
 _READ = ("record.json", "evidence.npz", "failure.json", "curves.csv", f"{GALLERY}/{LIST}")
 
 
+@contextmanager
+def _no_look_for_garbage() -> Iterator[None]:
+    """All that is read lives until the board is made; to look through it again and again took a fifth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@_no_look_for_garbage()  # until what was read is let go, too
 def assemble(
     suite: Suite,
     store: Store,
@@ -36,7 +54,7 @@ def assemble(
     A board that was made before, of the same runs and files by the same code, is taken from the index.
     published: for others' eyes, so without pictures of data that are not ours to show. tell: see `RunEvidence`.
     """
-    with Index(store.root) as index:
+    with Index(store.root, still=True) as index:
 
         def read(path: Path) -> Record:
             return parse_record(index.content(path), path)
@@ -45,8 +63,9 @@ def assemble(
         planned, every = standing.runs, [*standing.runs, *standing.candidates]
         here = [run for run in planned if (store.folder(run) / "record.json").is_file()]
         known = revisions(here, data_root)
+        beside = cache(partial(folders_beside, runs={run.run_id for run in every}))
         place = f"board {suite.name} {published}"
-        facts = _Facts(suite, every, store, known, overrides, published)
+        facts = _Facts(index, suite, every, store, beside, known, overrides, published)
         kept = _kept(index, place, facts.key)
         if kept is not None:
             return kept
@@ -59,7 +78,7 @@ def assemble(
             failed=failed,
             revisions=known,
             overrides=overrides,
-            submitted=_submitted(store, read, {run.run_id for run in every}),
+            submitted=_submitted(store, read, beside),
             published=published,
             tunings=standing.tunings,
         )
@@ -68,12 +87,12 @@ def assemble(
         return found
 
 
-def _submitted(store: Store, read: Callable[[Path], Record], runs: Collection[str]) -> Submitted:
+def _submitted(store: Store, read: Callable[[Path], Record], beside: Beside) -> Submitted:
     """What others have handed in, as the store has it."""
 
     def of(spec: RunSpec, facts: DatasetFacts) -> list[Record]:
         board = (spec.task, spec.dataset, facts.protocol, facts.revision)
-        return submitted(store.root, *board, runs=runs, read=read)
+        return submitted(store.root, *board, beside=beside, read=read)
 
     return of
 
@@ -112,14 +131,16 @@ class _Facts:
 
     def __init__(
         self,
+        index: Index,
         suite: Suite,
         planned: Sequence[RunSpec],
         store: Store,
+        beside: Beside,
         known: dict[str, str | None],
         overrides: Sequence[str],
         published: bool,
     ) -> None:
-        self.settled = True
+        self.settled, self._index = True, index
         whole = hashlib.sha256(json.dumps([_code(), list(overrides), published]).encode())
         whole.update(suite.model_dump_json().encode())
         for run in planned:
@@ -127,9 +148,8 @@ class _Facts:
             names = [*named, known.get(run.run_id)]
             folder = store.folder(run)
             whole.update(json.dumps([*names, *(self._stamp(f"{folder}/{name}") for name in _READ)]).encode())
-        runs = {run.run_id for run in planned}
         for dataset in sorted({slug(run.dataset.name) for run in planned}):
-            for folder in folders_beside(store.root / dataset, runs):  # submissions may be among them
+            for folder in beside(store.root / dataset):  # submissions may be among them
                 whole.update(json.dumps([str(folder), *(self._stamp(folder / name) for name in _READ)]).encode())
         for path in sorted(store.root.glob("*/truth-*.npz")):
             whole.update(json.dumps([path.name, self._stamp(path)]).encode())
@@ -138,7 +158,7 @@ class _Facts:
     def _stamp(self, path: Path | str) -> Stamp | None:
         """None where there is no file."""
         try:
-            stamp = stamp_of(path)
+            stamp = self._index.stamp(path)
         except OSError:
             return None
         self.settled = self.settled and stamp.settled

@@ -51,13 +51,18 @@ def stamp_of(path: Path | str) -> Stamp:
 class Index:
     """Use it in a `with` block: what is new is written now and then, and at its end.
 
-    Errors of the database are never the caller's. root: of the store; None: it remembers nothing.
+    Errors of the database are never the caller's. root: of the store; None: it remembers nothing. still: no file is
+    expected to change while this is in use, so each is asked for its stamp once; one that does change is noticed by the
+    next index, since its content is kept under the stamp of before.
     """
 
-    def __init__(self, root: Path | None) -> None:
-        self.root = root
+    def __init__(self, root: Path | None, *, still: bool = False) -> None:
+        self.root, self.still = root, still
+        self._stamps: dict[str, Stamp] = {}
         self._prefix = f"{root}{os.sep}"
         self._database = _opened(root / FILE) if root is not None else None
+        #: tables of which each question would be in vain: a first board asks thousands
+        self._empty = {name for name in _TABLES if self._database is not None and _is_empty(self._database, name)}
         self._unwritten: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._written_at = time.monotonic()
 
@@ -70,11 +75,21 @@ class Index:
         self._flush()
         self._give_up()
 
+    def stamp(self, path: Path | str) -> Stamp:
+        """Raises OSError where there is no file."""
+        key = str(path)
+        stamp = self._stamps.get(key)
+        if stamp is None:
+            stamp = stamp_of(key)
+            if self.still:
+                self._stamps[key] = stamp
+        return stamp
+
     def content(self, path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> bytes:
         """What `read(path)` gives, or gave when the file was as it is now. Raises OSError where there is no file."""
         if self.root is None:
             return read(path)
-        stamp = stamp_of(path)
+        stamp = self.stamp(path)
         key, about = str(path).removeprefix(self._prefix), " ".join(map(str, stamp))
         found = self._find("files", key)
         if found is not None and found[0] == about:
@@ -99,7 +114,7 @@ class Index:
     def _find(self, table: str, key: str) -> tuple[str, bytes] | None:
         if (table, key) in self._unwritten:
             return self._unwritten[table, key]
-        if self._database is None:
+        if self._database is None or table in self._empty:
             return None
         question = f"SELECT about, CAST(content AS BLOB) FROM {table} WHERE key = ?"
         try:
@@ -123,6 +138,7 @@ class Index:
         """Writes what is new, all of it or nothing."""
         if self._database is None or not self._unwritten:
             return
+        self._empty -= {table for table, _ in self._unwritten}
         rows = [(table, (key, *row)) for (table, key), row in self._unwritten.items()]
         try:
             with self._database:
@@ -194,6 +210,13 @@ def _is_ours(database: sqlite3.Connection) -> bool:
     """Whether it is an index, of whatever version, or empty: somebody else's tables are not ours to drop."""
     names = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     return _version(database) > 0 or names <= set(_TABLES)
+
+
+def _is_empty(database: sqlite3.Connection, table: str) -> bool:
+    try:
+        return database.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is None
+    except sqlite3.Error:  # the next question deals with it
+        return False
 
 
 def _version(database: sqlite3.Connection) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,18 +98,18 @@ def submitted(
     protocol: Mapping[str, Any],
     revision: str,
     *,
-    runs: Collection[str] = (),
+    beside: Callable[[Path], Sequence[Path]] | None = None,
     read: Callable[[Path], Record] = read_record,
 ) -> list[Record]:
     """The submissions below `root` that belong on the board of this task, data set, protocol and data revision.
 
     root: a store, or a repository's `submissions/<dataset>/<name>/record.json`. Of a run_id that is there twice, the
     latest; sorted by name and run_id. Those of another evaluator version are among them: `EVALUATOR_VERSION` tells them
-    from what can be compared. runs: run_ids that are known to be none, and are not read. Raises ValueError for a
-    submission that cannot be read.
+    from what can be compared. beside: `folders_beside`, from a caller who knows which runs are none. Raises ValueError
+    for a submission that cannot be read.
     """
     found: dict[str, Record] = {}
-    for record in _submissions(root / slug(ref.name), runs, read):
+    for record in _submissions((beside or folders_beside)(root / slug(ref.name)), read):
         on_board = (record.spec.task, record.spec.dataset, record.dataset.protocol, record.dataset.revision)
         if on_board != (task, ref, dict(protocol), revision):
             continue
@@ -119,13 +120,22 @@ def submitted(
 
 def folders_beside(dataset: Path, runs: Collection[str] = ()) -> list[Path]:
     """Folders of a store's data set that hold a record, other than those of these runs; by their paths, sorted."""
-    models = [path for path in dataset.glob("*") if path.is_dir()]
-    inner = (path for model in models for path in model.glob("*") if path.name not in runs)
-    return sorted(path for path in [*models, *inner] if (path / RECORD).is_file())
+    models = _folders(dataset)
+    inner = [path for model in models for path in _folders(model) if os.path.basename(path) not in runs]
+    return sorted(Path(path) for path in [*models, *inner] if os.path.isfile(f"{path}/{RECORD}"))
 
 
-def _submissions(dataset: Path, runs: Collection[str], read: Callable[[Path], Record]) -> Iterator[Record]:
-    for folder in folders_beside(dataset, runs):
+def _folders(of: Path | str) -> list[str]:
+    """Those that are not hidden; as strings, since there may be ten thousand."""
+    try:
+        with os.scandir(of) as entries:
+            return [entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    except OSError:
+        return []
+
+
+def _submissions(folders: Sequence[Path], read: Callable[[Path], Record]) -> Iterator[Record]:
+    for folder in folders:
         path = folder / RECORD
         try:
             record = read(path)

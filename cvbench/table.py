@@ -107,9 +107,9 @@ def dataset_key(spec: RunSpec) -> str:
     return canonical([spec.task, spec.dataset.model_dump(mode="json")])
 
 
-def row_key(spec: RunSpec) -> tuple[str, ...]:
-    """Runs with equal keys are seeds of one row."""
-    return spec.benchmark, dataset_key(spec), spec.label or spec.model.name, spec.group_id
+def row_key(spec: RunSpec, dataset: str | None = None) -> tuple[str, ...]:
+    """Runs with equal keys are seeds of one row. dataset: the run's `dataset_key`, where it is known."""
+    return spec.benchmark, dataset or dataset_key(spec), spec.label or spec.model.name, spec.group_id
 
 
 def without_tried(records: Sequence[Record]) -> list[Record]:
@@ -158,7 +158,7 @@ def groups(
     facts = _facts(keyed, found, revisions)
     members: dict[tuple[str, ...], dict[str, PlannedRun]] = {}
     for run, dataset in keyed:
-        members.setdefault(row_key(run), {})[run.run_id] = _judge(
+        members.setdefault(row_key(run, dataset), {})[run.run_id] = _judge(
             run, found.get(run.run_id), facts.get(dataset), failed
         )
     return [Group(tuple(runs.values()), facts.get(key[1])) for key, runs in members.items()]

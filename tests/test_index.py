@@ -67,6 +67,21 @@ def test_every_change_of_a_file_is_noticed(tmp_path: Path, file: Path) -> None:
         read(tmp_path, file)
 
 
+def test_a_change_under_a_still_index_is_noticed_by_the_next(tmp_path: Path, file: Path) -> None:
+    with Index(tmp_path, still=True) as index:
+        before = index.stamp(file)
+        file.write_bytes(b"three")
+        settle(tmp_path)
+        assert index.stamp(file) == before
+        assert index.content(file) == b"three"
+    assert read(tmp_path, file) == (b"three", 1)  # what was kept has the stamp of before
+    assert read(tmp_path, file) == (b"three", 0)
+    with Index(tmp_path) as index:
+        before = index.stamp(file)
+        file.write_bytes(b"five")
+        assert index.stamp(file) != before
+
+
 def test_what_was_written_this_moment_is_not_kept(tmp_path: Path, file: Path) -> None:
     """It may be written again before the clock of the file system ticks."""
     file.write_bytes(b"two")
@@ -82,6 +97,16 @@ def test_what_was_computed_is_kept_by_its_key(tmp_path: Path) -> None:
     with Index(tmp_path) as index:
         assert index.computed("a") == ({"n": 2}, b"")
         assert index.computed("b") is None
+
+
+def test_what_was_written_out_into_empty_tables_is_found(tmp_path: Path, file: Path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_FLUSH_SECONDS", -1)
+    reader = Reader()
+    with Index(tmp_path) as index:
+        index.keep("a", {"n": 1}, b"x")
+        assert index.computed("a") == ({"n": 1}, b"x")
+        assert [index.content(file, reader) for _ in range(2)] == [b"one", b"one"]
+    assert reader.times == 1
 
 
 def test_what_was_computed_before_it_was_stopped_is_kept(tmp_path: Path) -> None:

@@ -73,9 +73,10 @@ def interval(
     """
     found = uncertainty(scores)
     half = found.half_width
-    bias = float(defined(scores.resampled_mean).mean() - scores.mean) / _BIAS_SHOWN
+    resampled = defined(scores.resampled_mean)
+    bias = float(resampled.mean() - scores.mean) / _BIAS_SHOWN
     low, high = scores.mean - half - max(0.0, bias), scores.mean + half + max(0.0, -bias)
-    if np.ptp(defined(scores.resampled_mean)) == 0 and all(map(math.isfinite, bounds)):
+    if np.ptp(resampled) == 0 and all(map(math.isfinite, bounds)):
         unseen = 1 - ((1 - LEVEL) / 2) ** (1 / scores.num_images)
         low = min(low, scores.mean - unseen * (scores.mean - bounds[0]))
         high = max(high, scores.mean + unseen * (bounds[1] - scores.mean))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class Scores:
         """Over seeds, ddof 1; None from one."""
         return float(self.values.std(ddof=1)) if self.n > 1 else None
 
-    @property
+    @cached_property
     def resampled_mean(self) -> Floats:
         """The mean over seeds on each resample, float64 (R,)."""
         return np.asarray(self.resampled.mean(axis=0))
