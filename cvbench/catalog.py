@@ -64,6 +64,19 @@ def find(kind: Literal["tasks", "models", "datasets"], name: str, task: str | No
     raise UnknownNameError(f"unknown {kind[:-1]} {name!r}{near} (`cvbench list {kind}` shows all)")
 
 
+def refuse_plugins(names: Iterable[str], where: object, *, allowed: bool) -> None:
+    """For what comes out of a record, which anybody may have written: its plug-ins are run only where that is wished.
+
+    where: the record. Raises ValueError that names the plug-ins among `names`, unless they are `allowed`.
+    """
+    own = [name for name in names if ":" in name]
+    if own and not allowed:
+        raise ValueError(
+            f"{where}: names code that is not cvbench's own, {' and '.join(own)}, which would be run; look at it, then "
+            "allow it with --plugins"
+        )
+
+
 def complete(entry: Entry, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The options with their defaults filled in, and what is wrong with those given: option -> message.
 

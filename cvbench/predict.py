@@ -16,7 +16,7 @@ from cvbench.record import write_atomically
 from cvbench.trained import load_task
 
 
-def predict(run: Path | str, images: Sequence[Path], out: Path) -> list[dict[str, Any]]:
+def predict(run: Path | str, images: Sequence[Path], out: Path, *, plugins: bool = False) -> list[dict[str, Any]]:
     """Writes `<out>/<stem>.png` (the image with what was found) for each image, label maps where the task has them
     (`<stem>_labels.png`), and `predictions.json`; returns what that holds, one dict an image.
 
@@ -29,7 +29,7 @@ def predict(run: Path | str, images: Sequence[Path], out: Path) -> list[dict[str
     absent = [str(path) for path in images if not path.is_file()]
     if absent:
         raise ValueError(f"{absent[0]}: no such file; correct the path")
-    task, record = load_task(run)
+    task, record = load_task(run, plugins=plugins)
     assert record.execution is not None, "load_task gives runs only"
     torch.set_num_threads(record.execution.threads)
     out.mkdir(parents=True, exist_ok=True)

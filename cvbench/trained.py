@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from cvbench import catalog
 from cvbench.data.base import DatasetInfo
 from cvbench.harness import build_model, task_class
 from cvbench.language.vocabulary import VOCABULARY_FILE, from_text
@@ -19,10 +20,11 @@ from cvbench.tasks.base import Task
 FETCHING = ("backbone_weights", "weights_backbone", "encoder_weights")
 
 
-def load_task(folder: Path | str) -> tuple[Task, Record]:
+def load_task(folder: Path | str, *, plugins: bool = False) -> tuple[Task, Record]:
     """The run's task in eval mode on the CPU, with the selected weights, and its record.
 
-    folder: of one run (`runs/<dataset>/<model>/<run_id>`). Raises ValueError where it holds no finished run.
+    folder: of one run (`runs/<dataset>/<model>/<run_id>`). plugins: run also a model of somebody's own, which the
+    record names. Raises ValueError where it holds no finished run, or such a model that is not allowed.
     """
     folder = Path(folder)
     if not (folder / "record.json").is_file():
@@ -34,6 +36,7 @@ def load_task(folder: Path | str) -> tuple[Task, Record]:
         raise ValueError(
             f"{folder}: Expected a run with its model, but got a submission, of which only results are here"
         )
+    catalog.refuse_plugins([record.spec.model.name], folder / "record.json", allowed=plugins)
     facts = {name: getattr(record.dataset, name) for name in type(record.dataset).model_fields}
     words = folder / VOCABULARY_FILE
     vocabulary = from_text(words.read_text(encoding="utf-8")) if words.is_file() else None
@@ -50,6 +53,9 @@ def without_weights(ref: ModelRef) -> ModelRef:
     return ref.model_copy(update={"weights": None, "backbone_weights": None, "options": options})
 
 
-def load_model(folder: Path | str) -> nn.Module:
-    """The selected model of a finished run: float images (B, C, H, W) in [0, 1] -> what its architecture returns."""
-    return load_task(folder)[0].model
+def load_model(folder: Path | str, *, plugins: bool = False) -> nn.Module:
+    """The selected model of a finished run: float images (B, C, H, W) in [0, 1] -> what its architecture returns.
+
+    plugins: see `load_task`, also for the errors.
+    """
+    return load_task(folder, plugins=plugins)[0].model

@@ -184,7 +184,7 @@ def test_gradcam_lights_up_where_the_only_filter_finds_something(
     pixels = np.zeros((24, 32, 3), np.uint8)
     pixels[16:, 24:] = (255, 0, 0)
     Image.fromarray(pixels).save("red.png")
-    found = json.loads(inspect("gradcam", tmp_path, "red.png", "--json").out)
+    found = json.loads(inspect("gradcam", tmp_path, "red.png", "--json", "--plugins").out)
     # alpha = 2 / (24 * 32), and the map's highest value is alpha * 1
     assert found["class"] == "dog"
     assert found["highest"] == pytest.approx(2 / (24 * 32))

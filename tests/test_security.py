@@ -38,6 +38,7 @@ from cvbench.logs import logged_to
 from cvbench.plan import plan
 from cvbench.record import read_record, write_record
 from cvbench.redaction import HIDDEN, redacted, secret_in, secrets
+from cvbench.spec import DatasetRef, ModelRef
 from cvbench.store import Failure, Store
 from cvbench.suite import load_suite
 from tests.dangerous import dangers
@@ -310,6 +311,34 @@ def test_a_pickle_in_the_place_of_a_runs_model_is_not_opened(
     assert main([*verb.split(), str(folder), *images]) == 2
     assert "model.pt: refused, nothing was executed" in capsys.readouterr().err
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind"),
+    [("reproduce", "dataset")]
+    + [(verb, "model") for verb in ("reproduce", "predict", "inspect filters", "inspect maps", "inspect gradcam")],
+)
+@pytest.mark.parametrize("name", ["evil:build", "subprocess:run"])
+def test_code_that_a_record_names_is_not_run_unasked(
+    name: str,
+    kind: str,
+    verb: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A record that somebody sends, with a file beside it, or with nothing but the name of a function of Python's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    Path("evil.py").write_text("open('owned', 'w')\ndef build(*given, **options): pass\n")
+    Image.new("RGB", (8, 8)).save("a.png")
+    options = {"executable": "/bin/sh", "input": "touch owned", "text": True}
+    ref = DatasetRef(name=name, options=options) if kind == "dataset" else ModelRef(name=name, options=options)
+    write_record(record(spec("linear").model_copy(update={kind: ref}), 0.9), tmp_path / "record.json")
+    images = [] if verb in ("reproduce", "inspect filters") else ["a.png"]
+    assert main([*verb.split(), ".", *images]) == 2
+    assert f"names code that is not cvbench's own, {name}" in capsys.readouterr().err
+    assert not Path("owned").exists()
 
 
 def test_evidence_with_pickled_objects_is_not_opened(finished: Store, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from cvbench.commands import options
-from cvbench.commands.options import Json
+from cvbench.commands.options import Json, Plugins
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,12 +52,13 @@ def filters(
     /,
     *,
     out: Annotated[Path, Parameter(help="The PNG to write.")] = Path("filters.png"),
+    plugins: Plugins = False,
     json: Json = False,
 ) -> int:
     """The filters of a run's first layer, as images."""
     from cvbench.inspection.filters import draw_filters
 
-    picture, facts = draw_filters(run)
+    picture, facts = draw_filters(run, plugins=plugins)
     line = f"{facts['layer']}: {_shape(facts)}, {len(facts['shown'])} shown"
     return _written(picture, out, facts, [line], json)
 
@@ -71,12 +72,13 @@ def maps(
     layers: Annotated[int, Parameter(help="At most so many layers, from the first to the last.")] = 8,
     channels: Annotated[int, Parameter(help="At most so many maps a layer, those that vary most.")] = 8,
     out: Annotated[Path | None, Parameter(help="The PNG to write [default: IMAGE_maps.png].")] = None,
+    plugins: Plugins = False,
     json: Json = False,
 ) -> int:
     """The feature maps of an image, layer by layer."""
     from cvbench.inspection.maps import draw_maps
 
-    picture, facts = draw_maps(run, image, layers=layers, channels=channels)
+    picture, facts = draw_maps(run, image, layers=layers, channels=channels, plugins=plugins)
     lines = [f"{item['layer']}, {item['kind']}: {_shape(item)}" for item in facts["layers"]]
     return _written(picture, out or Path(f"{image.stem}_maps.png"), facts, lines, json)
 
@@ -91,12 +93,13 @@ def gradcam(
         str | None, Parameter(name="--class", help="What to ask for [default: what the model says].")
     ] = None,
     out: Annotated[Path | None, Parameter(help="The PNG to write [default: IMAGE_gradcam.png].")] = None,
+    plugins: Plugins = False,
     json: Json = False,
 ) -> int:
     """Where a classifier looked: Grad-CAM upon the image."""
     from cvbench.inspection.gradcam import draw_gradcam
 
-    picture, facts = draw_gradcam(run, image, class_name)
+    picture, facts = draw_gradcam(run, image, class_name, plugins=plugins)
     line = f"{facts['class']} {100 * facts['probability']:.1f} %, by {facts['layer']}: {_shape(facts)}"
     return _written(picture, out or Path(f"{image.stem}_gradcam.png"), facts, [line], json)
 

@@ -33,6 +33,9 @@ Only = Annotated[
     str | None,
     Parameter(name="--only", help="Runs whose DATASET/MODEL, BENCHMARK/DATASET/MODEL, name or run id fits this GLOB."),
 ]
+Plugins = Annotated[
+    bool, Parameter(name="--plugins", help="Run also code that is not cvbench's own, where the record names it.")
+]
 Json = Annotated[bool, Parameter(name="--json", help="Write JSON, and nothing else, to stdout.")]
 MachineFile = Annotated[
     Path | None, Parameter(name="--machine", help="machine.yaml: devices, workers and caches of this machine.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from cvbench.commands import options
-from cvbench.commands.options import Json
+from cvbench.commands.options import Json, Plugins
 
 DEFAULT_OUT = Path("predictions")
 
@@ -18,6 +18,7 @@ def predict(
     /,
     *images: Annotated[Path, Parameter(help="Image files.")],
     out: Annotated[Path, Parameter(help="Folder for what is drawn, and for predictions.json.")] = DEFAULT_OUT,
+    plugins: Plugins = False,
     json: Json = False,
 ) -> int:
     """Let a finished run's model look at images: top-5 classes, coloured masks, boxes, or captions."""
@@ -25,7 +26,7 @@ def predict(
         raise ValueError("name at least one image")
     from cvbench.predict import predict as look
 
-    found = look(run, images, out)
+    found = look(run, images, out, plugins=plugins)
     if json:
         options.print_json(found)
         return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from cvbench.commands import options
-from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Store
+from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Plugins, Store
 
 if TYPE_CHECKING:
     from cvbench.machine import Machine
@@ -38,6 +38,7 @@ def reproduce(
         list[Path] | None, Parameter(help="Where weights files lie now, for those that were moved; may be repeated.")
     ] = None,
     anyway: Annotated[bool, Parameter(help="Also with other data, or code that has moved on since.")] = False,
+    plugins: Plugins = False,
     store: Store = DEFAULT_STORE,
     on: MachineOptions = DEFAULT_MACHINE,
     json: Json = False,
@@ -48,6 +49,7 @@ def reproduce(
     Threads, devices and their kind are the record's unless they are given here.
     """
     from cvbench import reproducible
+    from cvbench.catalog import refuse_plugins
     from cvbench.record import read_record
 
     if tolerance is not None and not 0 <= tolerance < float("inf"):
@@ -55,6 +57,7 @@ def reproduce(
     path = reproducible.find_record(run, store)
     record = read_record(path)
     reproducible.check_trained_here(record)
+    refuse_plugins([record.spec.dataset.name, record.spec.model.name], path, allowed=plugins)
     machine = _machine(record, on)
     if into is None and machine.executor != "local":
         rule = f"Expected a store on the disk that all nodes share, with executor {machine.executor}, but got none"

@@ -73,9 +73,9 @@ def _linear_on_pixels(model: nn.Module, info: DatasetInfo) -> tuple[str, nn.Line
     return found[0]
 
 
-def draw_filters(run: Path) -> tuple[Image.Image, dict[str, Any]]:
+def draw_filters(run: Path, *, plugins: bool = False) -> tuple[Image.Image, dict[str, Any]]:
     """A sheet and its facts. Raises ValueError, see `first_filters` and `load_task`."""
-    task, record = load_task(run)
+    task, record = load_task(run, plugins=plugins)
     found = first_filters(task.model, task.info)
     shown = strongest(found.weights.square().sum(dim=(1, 2, 3)), MOST)
     side = 128 if max(found.weights.shape[2:]) > 16 or len(shown) <= 16 else 72

@@ -76,12 +76,14 @@ def grad_cam(model: nn.Module, images: Tensor, label: int, at: Call) -> tuple[Te
     return (weights * maps).sum(dim=1).relu()[0].detach().float(), logits[0].detach().float()
 
 
-def draw_gradcam(run: Path, image: Path, class_name: str | None = None) -> tuple[Image.Image, dict[str, Any]]:
+def draw_gradcam(
+    run: Path, image: Path, class_name: str | None = None, *, plugins: bool = False
+) -> tuple[Image.Image, dict[str, Any]]:
     """A sheet and its facts, for the class of that name, or the one of highest probability.
 
     Raises ValueError: a run of another task, a class that there is not, a network without maps, see `last_maps`.
     """
-    subject = open_subject(run, image)
+    subject = open_subject(run, image, plugins=plugins)
     info, model = subject.task.info, subject.task.model
     if info.task != "classification":
         raise ValueError(

@@ -128,9 +128,9 @@ class Subject(NamedTuple):
         return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 
-def open_subject(run: Path, image: Path) -> Subject:
-    """Raises ValueError where `run` is no finished run, DataError where the image cannot be read."""
-    task, record = load_task(run)
+def open_subject(run: Path, image: Path, *, plugins: bool = False) -> Subject:
+    """Raises as `load_task`, also for `plugins`, and DataError where the image cannot be read."""
+    task, record = load_task(run, plugins=plugins)
     assert record.execution is not None, "load_task gives runs only"
     torch.set_num_threads(record.execution.threads)
     pixels = read_image(image, mode="L" if task.info.channels == 1 else "RGB")

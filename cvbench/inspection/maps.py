@@ -56,14 +56,16 @@ def feature_maps(model: nn.Module, images: Tensor, calls: Sequence[Call]) -> lis
     return [found[call.name, call.number] for call in calls]
 
 
-def draw_maps(run: Path, image: Path, *, layers: int = 8, channels: int = 8) -> tuple[Image.Image, dict[str, Any]]:
+def draw_maps(
+    run: Path, image: Path, *, layers: int = 8, channels: int = 8, plugins: bool = False
+) -> tuple[Image.Image, dict[str, Any]]:
     """A sheet and its facts: at most `layers` layers and `channels` maps of each.
 
     Raises ValueError: see `readable` and `open_subject`, or `channels` below 1.
     """
     if channels < 1:
         raise ValueError(f"--channels: Expected at least 1, but got {channels}")
-    subject = open_subject(run, image)
+    subject = open_subject(run, image, plugins=plugins)
     model = subject.task.predictor()
     calls = readable(trace(model, subject.images), layers)
     height, width = subject.images.shape[2:]
