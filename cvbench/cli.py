@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.help import PlainFormatter
 
 from cvbench import __version__
+from cvbench.unread import discard
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         return _mistake(f"{error}\nSee `cvbench --help`.")
     except BrokenPipeError:  # `cvbench list models | head`: nobody reads on, which is no mistake of anybody
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 0
     except (ValueError, OSError) as error:  # no such file, no permission, a full or read-only disk
         if os.environ.get("CVBENCH_TRACEBACK"):

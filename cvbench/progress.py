@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from cvbench.eta import Clock, describe, duration
 from cvbench.events import Event
 from cvbench.spec import RunSpec
+from cvbench.unread import tell
 
 OnEvent = Callable[[Event], None]
 
@@ -61,9 +61,7 @@ class PlainLines:
             return
         place = f"[{self._clock.finished:>{len(str(self._clock.total))}}/{self._clock.total}]"
         event = _timed(event, self._clock)
-        print(
-            f"{place} {event.run.name}: {describe(event, self._clock.run_eta(event.run))}", file=sys.stderr, flush=True
-        )
+        tell(f"{place} {event.run.name}: {describe(event, self._clock.run_eta(event.run))}")
 
     def _due(self, event: Event) -> bool:
         last = self._last_line.setdefault(event.run.run_id, self._now())

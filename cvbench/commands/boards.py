@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvbench.commands import options
+from cvbench.unread import discard
 
 if TYPE_CHECKING:
     from cvbench.board import Leaderboard
@@ -61,12 +62,11 @@ def show_failures(failed: Sequence[tuple[RunSpec, Failure]], store: Store) -> No
     """What failed and why, a row each, on stderr: the last thing that a person sees."""
     if not failed:
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 240, soft_wrap=True)
-    console.print(f"\n{len(failed)} failed (the next `cvbench run` tries again what has no record):")
+    console = options.Output(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 240, soft_wrap=True)
+    head = f"\n{len(failed)} failed (the next `cvbench run` tries again what has no record):"
     table = Table(box=None, pad_edge=False)
     for column in ("run", "what", "tries", "why, and where its log is"):
         table.add_column(column, justify="right" if column == "tries" else "left", overflow="fold")
@@ -74,4 +74,8 @@ def show_failures(failed: Sequence[tuple[RunSpec, Failure]], store: Store) -> No
         reason = f"{failure.message.strip() or 'no message'}\nlog: {store.folder(run)}"
         tries = str(len(failure.attempts) or 1)
         table.add_row(*map(escape, (run.name, failure.kind.replace("_", " "), tries, reason)))
-    console.print(table)
+    try:
+        console.print(head)
+        console.print(table)
+    except BrokenPipeError:
+        discard(sys.stderr)

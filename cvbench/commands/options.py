@@ -16,6 +16,7 @@ from rich.console import Console
 
 from cvbench.machine import Accelerator, Executor, Machine, Strategy, Tracker, load_machine
 from cvbench.units import parse_bytes
+from cvbench.unread import tell
 
 if TYPE_CHECKING:
     from cvbench.spec import RunSpec
@@ -154,7 +155,7 @@ def _names(run: RunSpec) -> tuple[str, ...]:
     return name, f"{run.benchmark}/{name}", run.name, run.run_id
 
 
-class _Output(Console):
+class Output(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # rich would end the process; `cli.main` knows what to do
 
@@ -162,7 +163,7 @@ class _Output(Console):
 def console() -> Console:
     """Stdout, coloured on terminals only (and never under NO_COLOR); lines of a file or pipe are not cut."""
     wide = not sys.stdout.isatty()
-    return _Output(file=sys.stdout, width=240 if wide else None, highlight=False, soft_wrap=wide)
+    return Output(file=sys.stdout, width=240 if wide else None, highlight=False, soft_wrap=wide)
 
 
 def print_json(value: Any) -> None:
@@ -174,4 +175,4 @@ def print_json(value: Any) -> None:
 def say(message: str, *, quiet: bool = False) -> None:
     """Something for people to know, which is not the result: to stderr."""
     if not quiet:
-        print(message, file=sys.stderr)
+        tell(message)

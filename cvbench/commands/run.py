@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,13 +11,14 @@ from cyclopts import Parameter
 
 from cvbench.commands import options
 from cvbench.commands.options import DEFAULT_STORE, Json, MachineOptions, Only, Paths, Store
+from cvbench.unread import discard
 
 if TYPE_CHECKING:
     from cvbench.events import Event
     from cvbench.executors.base import Outcomes, Rerun
     from cvbench.executors.meeting import Meeting
     from cvbench.machine import Machine
-    from cvbench.spec import RunSpec
+    from cvbench.spec import RunSpec, Suite
     from cvbench.store import Store as RunStore
 
 DEFAULT_MACHINE = MachineOptions()
@@ -58,7 +60,7 @@ def _run(
     json: bool,
     quiet: bool,
 ) -> int:
-    from cvbench.commands.boards import finished, publish_board, show_failures, show_table
+    from cvbench.commands.boards import show_failures
     from cvbench.commands.stages import first_stage, second_stage, standing
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
@@ -94,6 +96,34 @@ def _run(
             now = standing(suite, runs, machine.data_root, plugins=True)
             outcomes.add(do(second_stage(now, first.runs, only)))
 
+    try:
+        _show(suite, runs, machine, overrides, outcomes, json=json, quiet=quiet)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on: what was done is done
+        discard(sys.stdout)
+    except (OSError, ValueError) as error:  # a full disk, say, of which runs have failed before
+        if not outcomes.failed:
+            raise
+        options.say(f"cvbench: no board: {error}")
+    if outcomes.submitted:
+        options.say(f"{_count(len(outcomes.submitted), 'run')} left to SLURM; `cvbench plan` says where they stand")
+    show_failures(outcomes.failed, runs)
+    return 1 if outcomes.failed else 0
+
+
+def _show(
+    suite: Suite,
+    runs: RunStore,
+    machine: Machine,
+    overrides: Sequence[str],
+    outcomes: Outcomes,
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """The board: into the store, and as a table or JSON on stdout."""
+    from cvbench.commands.boards import finished, publish_board, show_table
+
     leaderboard = finished(suite, runs, machine.data_root, overrides, quiet=quiet)
     folder = publish_board(leaderboard, runs.root / "boards" / suite.name)
     if json:
@@ -116,10 +146,6 @@ def _run(
     else:
         show_table(leaderboard)
         print(f"Board: {Path(folder).resolve()}")
-    if outcomes.submitted:
-        options.say(f"{_count(len(outcomes.submitted), 'run')} left to SLURM; `cvbench plan` says where they stand")
-    show_failures(outcomes.failed, runs)
-    return 1 if outcomes.failed else 0
 
 
 def _with_score(event: Event, store: RunStore) -> Event:
