@@ -15,10 +15,15 @@ HIDDEN = "[hidden]"
 # Shorter ones could be part of anything.
 _SHORTEST = 6
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:KEY|TOKEN|SECRET|PASS|PASSWD|PASSWORD|PASSPHRASE|CREDENTIALS?|PAT)(?:_|$)|(?:API_?KEY|TOKEN|_PWD)$",
+    r"(?<!BY)(?<!COM)PASS(?:WORD|WD|PHRASE|CODE)?S?(?:_|$)|SECRET|TOKENS?(?:_|$)|CREDENTIAL|CONNECTION_?STRING|COOKIE"
+    r"|(?:^|_)(?:KEYS?|PAT|AUTH|AUTHORIZATION|DSN|JWT|BEARER)(?:_|$)|_PWD(?:_|$)|(?:API|ACCESS|PRIVATE|ACCOUNT)_?KEY",
     re.IGNORECASE,
 )
-_URL_PASSWORD = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:'\"]*:)(?P<password>[^\s/@'\"]+)(?=@)")
+# Up to the last @ before the path: a password may hold what should have been escaped. A user alone is a token.
+_URL_PASSWORD = re.compile(
+    r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://(?:[^\s/@:'\"]*:(?=[^\s/'\"]+@)|(?=[A-Za-z0-9_-]{16,}@)))"
+    r"(?P<password>[^\s/'\"]+)(?=@)"
+)
 
 
 def secrets(environment: Mapping[str, str] | None = None) -> dict[str, str]:

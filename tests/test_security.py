@@ -203,7 +203,25 @@ def test_what_counts_as_secret(tmp_path: Path) -> None:
         "DB_PASSWORD": "opensesame",
         "SOME_PWD": "letmein",
         "DATABASE_URL": "postgres://me:hunter22@host/db",
+        "PGPASSWORD": "swordfish-1",
+        "SSHPASS": "swordfish-2",
+        "DBPASS": "swordfish-3",
+        "MYSECRET": "swordfish-4",
+        "SECRETKEY": "swordfish-5",
+        "HF_TOKENS": "hf_a,hf_b",
+        "PASSWORDS": "swordfish-6",
+        "AZURE_STORAGE_CONNECTION_STRING": "AccountName=me;AccountKey=swordfish-7==",
+        "HTTP_AUTHORIZATION": "Bearer swordfish-8",
+        "NPM_CONFIG__AUTH": "swordfish-9",
+        "JWT": "eyJhbGciOi.eyJzdWIi.x",
+        "COOKIE": "id=swordfish",
+        "SENTRY_DSN": "https://0123456789abcdef@ingest.example.org/1",
+        "GIT_URL": "https://ghp_0123456789abcdef@github.com/me/it",
+        "PROXY": "http://user:p@ss:word@host:3128",
         # none of these
+        "NO_PROXY_BYPASS": "localhost",
+        "REMOTE": "ssh://someone@host/x",
+        "SSH_AUTH_SOCK": str(file),
         "PATH": "/usr/bin:/bin",
         "PWD": "/home/me/work",
         "TOKENIZERS_PARALLELISM": "false-ish",
@@ -218,7 +236,20 @@ def test_what_counts_as_secret(tmp_path: Path) -> None:
         "opensesame": "DB_PASSWORD",
         "letmein": "SOME_PWD",
         "hunter22": "DATABASE_URL",
-    }
+        **{f"swordfish-{number}": name for number, name in [
+            (1, "PGPASSWORD"), (2, "SSHPASS"), (3, "DBPASS"), (4, "MYSECRET"), (5, "SECRETKEY"), (6, "PASSWORDS"),
+            (9, "NPM_CONFIG__AUTH"),
+        ]},
+        "hf_a,hf_b": "HF_TOKENS",
+        "AccountName=me;AccountKey=swordfish-7==": "AZURE_STORAGE_CONNECTION_STRING",
+        "Bearer swordfish-8": "HTTP_AUTHORIZATION",
+        "eyJhbGciOi.eyJzdWIi.x": "JWT",
+        "id=swordfish": "COOKIE",
+        "https://0123456789abcdef@ingest.example.org/1": "SENTRY_DSN",
+        "ghp_0123456789abcdef": "GIT_URL",
+        "p@ss:word": "PROXY",
+    }  # fmt: skip
+    assert redacted("clone https://ghp_fedcba9876543210@github.com/x") == f"clone https://{HIDDEN}@github.com/x"
 
 
 def test_redaction(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from cvbench.events import Event
 from cvbench.executors.base import Job, failed, lost
 from cvbench.executors.distributed import heard, said
 from cvbench.executors.remote import perform
+from cvbench.executors.streams import redacting
 from cvbench.machine import Machine
 from cvbench.placement import Placement
 from cvbench.store import Store
@@ -62,6 +63,7 @@ class SlurmExecutor:
         """submitit's executor, with what each run asks of SLURM. Raises ValueError where either is not there."""
         submitit, slurm = _submitit(), self.machine.slurm
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)  # also one that was there
         try:
             queue = submitit.AutoExecutor(
                 folder=folder / "%j", cluster=slurm.cluster, slurm_max_num_timeout=slurm.requeues
@@ -124,7 +126,8 @@ class Requeued:
     path: tuple[str, ...]
 
     def __call__(self) -> Event:
-        return perform(self.job, self.path, lambda event: print(said(event), flush=True))
+        with redacting(1, 2):
+            return perform(self.job, self.path, lambda event: print(said(event), flush=True))
 
     def checkpoint(self) -> Any:
         return _submitit().helpers.DelayedSubmission(replace(self, job=replace(self.job, begun=True)))

@@ -17,6 +17,21 @@ from tests.executors.test_retrying import PLUGIN as MOODY
 
 pytest.importorskip("submitit")
 
+PRINTS = '''
+"""Models that are linear, and tell a secret."""
+import os, signal, subprocess, sys
+from cvbench.models.classification.linear import build as linear
+
+def tells(info):
+    print("here is my", os.environ["HF_TOKEN"], flush=True)
+    print("here is my", os.environ["HF_TOKEN"], file=sys.stderr, flush=True)
+    subprocess.run("echo here is my $HF_TOKEN", shell=True)
+    return linear(info)
+
+def tells_and_dies(info):
+    tells(info)
+    os.kill(os.getpid(), signal.SIGKILL)
+'''
 # As sbatch answers, and keeps what it was given.
 SBATCH = """#!/bin/sh
 cp "$1" "$(dirname "$0")/script.sh"
@@ -104,6 +119,23 @@ def test_in_a_job_a_killed_run_is_tried_again_as_on_this_machine(
     assert record is not None
     assert record.execution is not None
     assert record.execution.resumed == 1
+
+
+def test_no_secret_that_a_run_prints_stays_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past all loggers, by the run's own process and by one that it starts; also where it is killed."""
+    (tmp_path / "prints.py").write_text(PRINTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "hf_swordfish")
+    runs = suite(tmp_path, models=["prints:tells", "prints:tells_and_dies"])
+    on = machine(tmp_path, executor="slurm", slurm={"cluster": "local"}, retries={"killed": 0})
+    (tmp_path / "runs" / "slurm").mkdir(parents=True, mode=0o755)
+    outcomes = execute(runs, tmp_path / "runs", on)
+    assert (outcomes.done, [run for run, _ in outcomes.failed]) == ([runs[0]], [runs[1]])
+    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert [path for path in files if b"hf_swordfish" in path.read_bytes()] == []
+    logs = "".join(path.read_text() for path in (tmp_path / "runs" / "slurm").rglob("*_log.*"))
+    assert logs.count("here is my [hidden]") == 6
+    assert (tmp_path / "runs" / "slurm").stat().st_mode & 0o777 == 0o700
 
 
 def test_in_a_job_a_run_that_is_late_is_ended_as_on_this_machine(
