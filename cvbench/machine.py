@@ -99,6 +99,11 @@ class Machine(Frozen):
         return self.devices * self.nodes
 
     @property
+    def queued(self) -> bool:
+        """Whether runs go to a cluster, of whose nodes nothing is known here."""
+        return self.executor == "slurm" or (self.executor == "ray" and self.ray.address is not None)
+
+    @property
     def sharded(self) -> bool:
         """Whether each process holds only a part of a model in training."""
         return self.strategy == "fsdp" and self.world > 1

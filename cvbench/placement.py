@@ -55,11 +55,17 @@ def placement(machine: Machine, runs: int, *, together: bool = False) -> Placeme
             f"Expected executor local where several nodes or processes carry out a run, but got {machine.executor!r}: "
             "start `cvbench run` on each node, by srun or torchrun"
         )
-    queued = machine.executor == "slurm" or (machine.executor == "ray" and machine.ray.address is not None)
+    queued = machine.queued
     if queued and machine.accelerator not in ("cpu", "cuda"):
         raise ValueError(
             f"Expected accelerator cpu or cuda with executor {machine.executor}, but got {machine.accelerator!r}: what "
             "the cluster's nodes have is not known here; say --accelerator, or accelerator in machine.yaml"
+        )
+    limit = machine.time_limit or 0.0
+    if machine.executor == "slurm" and limit > 60 * machine.slurm.time:
+        raise ValueError(
+            f"Expected time_limit, of one try of a run, to be at most slurm.time, of its job, but got "
+            f"{limit / 60:g} minutes and {machine.slurm.time}: SLURM would end it first; raise slurm.time"
         )
     pool = () if queued or together else gpus_here(machine)
     threads = machine.threads or 1

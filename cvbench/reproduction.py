@@ -25,7 +25,8 @@ _NUMERIC = (
     "segmentation-models-pytorch",
 )
 
-Verdict = Literal["equal", "within", "differs", "missing"]
+# `absent`: one side says why it could not be measured there (no Java for METEOR, say), which speaks for nothing.
+Verdict = Literal["equal", "within", "differs", "missing", "absent"]
 
 
 class Compared(NamedTuple):
@@ -49,7 +50,11 @@ class Changed(NamedTuple):
 def compared(recorded: Record, reproduced: Record, tolerance: float) -> list[Compared]:
     """Every metric of either record. tolerance: largest absolute difference; of values above 1, relative to them."""
     names = dict.fromkeys([*recorded.metrics, *reproduced.metrics])
-    return [_compare(name, recorded.metrics.get(name), reproduced.metrics.get(name), tolerance) for name in names]
+    explained = {f"test/{name}" for name in (*recorded.absent_metrics, *reproduced.absent_metrics)}
+    found = [_compare(name, recorded.metrics.get(name), reproduced.metrics.get(name), tolerance) for name in names]
+    return [
+        one._replace(verdict="absent") if one.verdict == "missing" and one.metric in explained else one for one in found
+    ]
 
 
 def _compare(name: str, recorded: float | None, reproduced: float | None, tolerance: float) -> Compared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -28,10 +29,10 @@ def parse_bytes(text: str | int) -> int:
 
 
 def parse_minutes(text: str | int) -> int:
-    """`90`, `4:00:00`, `1-12` or `1-12:30` as SLURM's --time reads them, seconds left out. Raises ValueError.
+    """`90`, `4:00:00`, `1-12` or `1-12:30` as SLURM's --time reads them, seconds left out, or `4h`. Raises ValueError.
 
-    >>> parse_minutes("4:00:00"), parse_minutes("1-12"), parse_minutes("90:00"), parse_minutes(15)
-    (240, 2160, 90, 15)
+    >>> parse_minutes("4:00:00"), parse_minutes("1-12"), parse_minutes("90:00"), parse_minutes(15), parse_minutes("4h")
+    (240, 2160, 90, 15, 240)
     """
     if isinstance(text, int):
         return text
@@ -39,7 +40,10 @@ def parse_minutes(text: str | int) -> int:
         return int(text)
     match = _TIME.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"Expected minutes, H:MM:SS or D-HH:MM, but got {text!r}")
+        try:
+            return math.ceil(parse_seconds(text) / 60)
+        except ValueError:
+            raise ValueError(f"Expected minutes, H:MM:SS, D-HH:MM or a duration such as 4h, but got {text!r}") from None
     days, of_day, of_hour, hours, minutes = (int(part or 0) for part in match.groups())
     return (days * 24 + of_day + hours) * 60 + of_hour + minutes
 

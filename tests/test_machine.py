@@ -57,7 +57,7 @@ def test_mistakes_about_clusters_have_their_place_too(tmp_path: Path) -> None:
     assert set(str(caught.value).splitlines()) == {
         "--executor: executor: Expected 'local', 'ray' or 'slurm', but got 'salt'",
         f"{file}:3: unknown key 'slurm.partiton'; did you mean 'partition'?",
-        f"{file}:4: slurm.time: Expected minutes, H:MM:SS or D-HH:MM, but got '4 hours'",
+        f"{file}:4: slurm.time: Expected minutes, H:MM:SS, D-HH:MM or a duration such as 4h, but got '4 hours'",
         f"{file}:5: slurm.account: Expected one word of printable ASCII characters, but got 'a\\nb'",
         f"{file}:6: slurm.qos: Expected one word of printable ASCII characters, but got 'very long'",
         f"{file}:7: ray: Expected a mapping of keys, but got '10.0.0.1'",
@@ -67,7 +67,17 @@ def test_mistakes_about_clusters_have_their_place_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "minutes"),
     # the forms that `man sbatch` names; seconds are left out
-    [("90", 90), (90, 90), ("90:00", 90), ("4:00:00", 240), ("1-12", 2160), ("1-12:30", 2190), ("2-00:00:59", 2880)],
+    [
+        ("90", 90),
+        (90, 90),
+        ("90:00", 90),
+        ("4:00:00", 240),
+        ("1-12", 2160),
+        ("1-12:30", 2190),
+        ("2-00:00:59", 2880),
+        ("4h", 240),
+        ("90s", 2),
+    ],
 )
 def test_times_as_slurm_writes_them(text: str | int, minutes: int) -> None:
     assert parse_minutes(text) == minutes

@@ -90,6 +90,13 @@ def test_clusters_are_asked_for_processors_of_all_processes() -> None:
     )
 
 
+def test_a_try_that_is_longer_than_its_job_is_refused() -> None:
+    slurm = {"time": "1:00:00"}
+    assert placement(Machine(executor="slurm", accelerator="cpu", slurm=slurm, time_limit="1h"), 1).minutes == 60
+    with pytest.raises(ValueError, match=r"time_limit.* at most slurm\.time.* 61 minutes and 60"):
+        placement(Machine(executor="slurm", accelerator="cpu", slurm=slurm, time_limit="61min"), 1)
+
+
 def test_a_cluster_must_be_told_its_accelerator() -> None:
     with pytest.raises(ValueError, match="Expected accelerator cpu or cuda with executor slurm, but got 'auto'"):
         placement(Machine(executor="slurm"), 1)

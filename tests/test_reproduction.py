@@ -47,6 +47,15 @@ def test_each_metric_gets_its_verdict() -> None:
     assert verdicts(made(0.5), made(0.5), 0.0) == {"val/top1": "equal", "test/top1": "equal"}
 
 
+def test_what_one_side_could_not_measure_speaks_for_nothing() -> None:
+    """METEOR, say, where there is no Java; a metric that is gone without a reason is missing."""
+    first, there = made(others={"meteor": 0.2, "cider": 0.4}), made()
+    second = made(absent_metrics={"meteor": "no Java"})
+    assert verdicts(first, second, 0.0)["test/meteor"] == verdicts(second, first, 0.0)["test/meteor"] == "absent"
+    assert verdicts(first, second, 0.0)["test/cider"] == "missing"
+    assert verdicts(first, there, 0.0)["test/meteor"] == "missing"
+
+
 def test_the_smallest_bit_is_seen() -> None:
     (_, one) = compared(made(0.9), made(0.9000000000000001), 0.0)
     assert one.verdict == "differs"

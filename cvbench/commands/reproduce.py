@@ -131,7 +131,7 @@ def _judged(record: Record, made: Record, tolerance: float | None) -> dict[str, 
     metrics = compared(record, made, allowed)
     known = record.evidence is not None and made.evidence is not None
     return {
-        "reproduced": all(one.verdict in ("equal", "within") for one in metrics),
+        "reproduced": all(one.verdict in ("equal", "within", "absent") for one in metrics),
         "same_machine": same,
         "tolerance": allowed,
         "metrics": metrics,

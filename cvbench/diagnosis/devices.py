@@ -59,9 +59,11 @@ def devices(found: dict[str, Any], machine: Machine) -> Iterator[Finding]:
     gpus = ", ".join(found["cuda"]) or ("Apple's MPS" if found["mps"] else "none")
     yield Finding("ok", "devices", f"torch {found['torch']}, {cores} CPU cores, GPUs: {gpus}")
     wanted = machine.accelerator
-    if wanted != "auto" and not there[wanted]:
+    if machine.queued:  # runs go to other machines
+        yield Finding("ok", "accelerator", f"{wanted}, of the cluster's nodes, which are not looked at")
+    elif wanted != "auto" and not there[wanted]:
         yield Finding("problem", "accelerator", f"{wanted} is asked for, and there is none", "use --accelerator cpu")
-    elif wanted == "cuda" and there["cuda"] < machine.devices:
+    elif wanted != "cpu" and there["cuda"] and there["cuda"] < machine.devices:
         rule = f"{machine.devices} are asked for, and there are {there['cuda']}"
         yield Finding("problem", "devices", rule, "use fewer --devices")
     for accelerator, refused in found["refused"].items():

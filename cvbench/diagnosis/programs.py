@@ -18,11 +18,9 @@ def programs(machine: Machine) -> Iterator[Finding]:
     """A line each; missing ones are no problem unless the machine asks for them."""
     for name in ("wandb", "tensorboard"):
         yield _tracker(name, asked=machine.tracker == name)
-    yield _python_package("ray", "executor ray", "ray")
-    yield _python_package("submitit", "executor slurm", "slurm")
-    missing = [command for command in _SLURM if shutil.which(command) is None]
-    said = f"not on PATH: {', '.join(missing)}" if missing else "sbatch, squeue and scancel are there"
-    yield Finding("ok", "SLURM", said, "if you need it: start on the cluster's login node" if missing else "")
+    yield _python_package("ray", "executor ray", "ray", asked=machine.executor == "ray")
+    yield _python_package("submitit", "executor slurm", "slurm", asked=machine.executor == "slurm")
+    yield _slurm(asked=machine.executor == "slurm" and machine.slurm.cluster == "slurm")
     reason = unavailable()
     yield (
         Finding("ok", "METEOR", "Java and its jar are there")
@@ -47,7 +45,20 @@ def _tracker(name: str, *, asked: bool) -> Finding:
     return Finding("ok", f"tracker {name}", "installed")
 
 
-def _python_package(package: str, subject: str, extra: str) -> Finding:
+def _slurm(*, asked: bool) -> Finding:
+    missing = [command for command in _SLURM if shutil.which(command) is None]
+    if not missing:
+        return Finding("ok", "SLURM", "sbatch, squeue and scancel are there")
+    said, remedy = f"not on PATH: {', '.join(missing)}", "start on the cluster's login node"
+    if asked:
+        return Finding("problem", "SLURM", f"asked for, but {said}", f"{remedy}, or try with slurm: {{cluster: local}}")
+    return Finding("ok", "SLURM", said, f"if you need it: {remedy}")
+
+
+def _python_package(package: str, subject: str, extra: str, *, asked: bool) -> Finding:
     if find_spec(package) is None:
-        return Finding("ok", subject, f"{package} is not installed", f"if you need it: pip install 'cvbench[{extra}]'")
+        said, remedy = f"{package} is not installed", f"pip install 'cvbench[{extra}]'"
+        if asked:
+            return Finding("problem", subject, f"asked for, but {said}", remedy)
+        return Finding("ok", subject, said, f"if you need it: {remedy}")
     return Finding("ok", subject, f"{package} is installed")

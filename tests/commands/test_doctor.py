@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from cvbench.cli import main
+from cvbench.clusters import Ray, Slurm
 from cvbench.diagnosis import disks as disks_file
 from cvbench.diagnosis.devices import Probe, devices
 from cvbench.diagnosis.disks import disks
@@ -78,6 +79,12 @@ def test_devices_that_are_asked_for_and_not_there() -> None:
     two = NOTHING | {"cuda": ["A100", "A100"], "refused": {"cpu": {}, "cuda": {}}}
     found = said(devices(two, Machine(accelerator="cuda", devices=4)))
     assert found["devices"] == ("problem", "4 are asked for, and there are 2; use fewer --devices")
+    assert said(devices(two, Machine(devices=4)))["devices"][0] == "problem"
+    assert {one.level for one in devices(two, Machine(accelerator="cpu", devices=4))} == {"ok"}
+    for cluster in (Machine(executor="slurm", accelerator="cuda"),
+                    Machine(executor="ray", ray=Ray(address="auto"), accelerator="cuda", devices=8)):  # fmt: skip
+        assert {one.level for one in devices(NOTHING, cluster)} == {"ok"}
+    assert said(devices(NOTHING, Machine(executor="ray", accelerator="cuda")))["accelerator"][0] == "problem"
     why = "Expected a precision that the device has, but got recipe.precision='16-mixed': no CUDA; use 32-true"
     refusing = NOTHING | {"refused": {"cpu": {"16-mixed": why}}}
     shown = said(devices(refusing, Machine()))["precision on cpu"]
@@ -153,7 +160,10 @@ def test_programs_that_are_there_or_not(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("WANDB_API_KEY", "swordfish-7781")
     found = said(programs(Machine()))
+    assert found["SLURM"][0] == "ok"
     assert "sbatch, squeue, scancel" in found["SLURM"][1]
+    assert said(programs(Machine(executor="slurm")))["SLURM"][0] == "problem"
+    assert said(programs(Machine(executor="slurm", slurm=Slurm(cluster="local"))))["SLURM"][0] == "ok"
     assert found["METEOR"][0] == "warning"
     assert found["tracker wandb"] == ("ok", "installed; ")
     monkeypatch.delenv("WANDB_API_KEY")
@@ -168,6 +178,9 @@ def test_programs_that_are_there_or_not(monkeypatch: pytest.MonkeyPatch) -> None
     assert found["tracker wandb"][0] == "ok"
     assert "pip install 'cvbench[slurm]'" in found["executor slurm"][1]
     assert "swordfish" not in str(found)
+    assert found["executor slurm"][0] == found["executor ray"][0] == "ok"
+    assert said(programs(Machine(executor="ray")))["executor ray"][0] == "problem"
+    assert said(programs(Machine(executor="slurm")))["executor slurm"][0] == "problem"
 
 
 def test_the_verb_asks_a_child_for_torch_and_exits_by_its_problems(tmp_path: Path) -> None:
