@@ -197,9 +197,11 @@ class Store:
     def fail(self, run: RunSpec, failure: Failure) -> None:
         """Notes why the run failed; a record from before stays, and the try's log is kept beside it.
 
-        A checkpoint stays for the next try, where that could end otherwise (`Failure.leaves_a_checkpoint`).
+        A checkpoint stays for the next try, where that could end otherwise (`Failure.leaves_a_checkpoint`). Raises
+        ValueError, and touches nothing, where a link leads out of the store.
         """
         folder = self.folder(run)
+        self._refuse_links(folder)
         folder.mkdir(parents=True, exist_ok=True)
         working = folder / _WORKING
         stays = failure.leaves_a_checkpoint and (working / CHECKPOINT).is_file()

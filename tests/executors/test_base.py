@@ -10,6 +10,7 @@ import pytest
 from cvbench.events import Event
 from cvbench.executors.base import Job, Outcomes, StoppedError, Work, killed
 from cvbench.executors.distributed import heard, said
+from cvbench.executors.execute import execute
 from cvbench.executors.settle import settle
 from cvbench.failure import Failure
 from cvbench.record import write_record
@@ -118,6 +119,35 @@ def test_without_its_folder_a_run_fails_alone(tmp_path: Path) -> None:
     event, told = ended(one, lambda run, machine, folder, tell: None)
     assert told == []
     assert "Expected a folder of the store, but got a file" in event.message
+
+
+@pytest.mark.parametrize("level", [0, 1, 2], ids=["run", "model", "dataset"])
+@pytest.mark.parametrize("way", ["settle", "execute"])
+def test_what_a_link_in_the_store_leads_to_is_not_touched(tmp_path: Path, level: int, way: str) -> None:
+    """A refusal is a failure, too, and to note that one would replace what lies there."""
+    one = job(tmp_path)
+    run, store, outside = one.run, Store(one.store), tmp_path / "precious"
+    link = [store.folder(run), *store.folder(run).parents][level]
+    there = outside / store.folder(run).relative_to(link)
+    for name in ("thesis.tex", ".new/log.txt", ".new/best.ckpt", "wandb/history"):
+        (there / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / name).write_text("years of work")
+    before = sorted(outside.rglob("*"))
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+
+    def never(run: object, machine: object, folder: Path, tell: object) -> None:
+        raise AssertionError
+
+    if way == "settle":
+        event, told = ended(one, never)
+        assert (event.kind, told) == ("failed", [])
+        assert "Expected a folder, but got a symbolic link" in event.message
+    else:
+        ((_, failure),) = execute([run], store, one.machine).failed
+        assert "Expected a folder, but got a symbolic link" in failure.message
+    assert sorted(outside.rglob("*")) == before
+    assert link.is_symlink()
 
 
 def test_outcomes_hold_how_runs_end(tmp_path: Path) -> None:
