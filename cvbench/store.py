@@ -32,6 +32,9 @@ _WORKING = ".new"
 # In there, what a killed try leaves to go on from: `cvbench.resuming`, which judges whether it can be.
 CHECKPOINT = "resume.ckpt"
 BEST_KEPT = "best-at-"  # and a step: the best weights so far, as they were then
+BEST = "best.ckpt"
+# A finished try's record while all else is moved out of the working folder: nothing there is an old try's any more.
+_ARRIVING = "record.json.new"
 
 State = Literal["done", "missing", "failed", "outdated", "stale"]
 
@@ -154,6 +157,7 @@ class Store:
         for a record that a newer cvbench wrote: it is not ours to replace.
         """
         folder = self.folder(run)
+        _remove(folder / _ARRIVING)
         path = folder / "record.json"
         try:
             self.record(run)
@@ -178,12 +182,43 @@ class Store:
     def finish(self, run: RunSpec) -> None:
         """Puts the finished try in the place of what was there, its record last: that makes the run done.
 
-        Raises ValueError where the truth differs from that of other runs on the same data and protocol.
+        Wherever it is killed, `complete` goes on from there. Raises ValueError where the truth differs from that of
+        other runs on the same data and protocol.
         """
         working = self.folder(run) / _WORKING
-        _to_disk(working)
+        clear_checkpoints(working)
+        to_disk(working)
         self._keep_truth(read_record(working / "record.json"), working / "truth.npz")
         self._replace(run, working)
+
+    def complete(self, run: RunSpec) -> bool:
+        """Finishes a try that was killed when all its work was done; False where there is none. Under the lock.
+
+        Raises as `finish`.
+        """
+        folder = self.folder(run)
+        if _is_whole(folder / _ARRIVING, run):
+            _move_out(folder / _WORKING, folder)
+        elif self._has_all(folder / _WORKING, run):
+            self.finish(run)
+        else:
+            return False
+        return True
+
+    def _has_all(self, working: Path, run: RunSpec) -> bool:
+        """Whether a working folder holds a record, and what its scores follow from."""
+        path = working / "record.json"
+        if not _is_whole(path, run):
+            return False
+        record = read_record(path)
+        if not (working / "truth.npz").is_file() and not self._truth(record).is_file():
+            return False
+        try:
+            with (working / "evidence.npz").open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return False
+        return record.evidence is None or found == record.evidence.sha256
 
     def discard(self, run: RunSpec) -> None:
         """Takes the working folder away, and the run's with it where nothing else was in it."""
@@ -224,17 +259,17 @@ class Store:
         for path in folder.iterdir():
             if path.name not in {".lock", _WORKING, "record.json.damaged"}:
                 _remove(path)
-        for path in sorted(working.iterdir(), key=lambda path: path.name == "record.json"):
-            if not (stays and _goes_on(path)):
-                path.replace(folder / path.name)
-        if not stays:
-            working.rmdir()
+        if (working / "record.json").is_file():
+            (working / "record.json").replace(folder / _ARRIVING)
+        _move_out(working, folder, stays=stays)
 
     def _keep_truth(self, record: Record, path: Path) -> None:
         """Truth is kept once per data revision and protocol, beside the models: `<store>/<dataset>/truth-….npz`."""
-        kept = self.root / slug(record.spec.dataset.name) / truth_name(record)
+        kept = self._truth(record)
         if not kept.is_file():
             path.replace(kept)
+            return
+        if not path.is_file():  # a kill came after it was kept
             return
         import numpy as np
 
@@ -245,6 +280,9 @@ class Store:
                 rule = "the labels differ from those that other runs on the same data revision were scored with"
                 raise ValueError(f"{kept}: {rule}; if the files changed, use a new store, else `cvbench data verify`")
         path.unlink()
+
+    def _truth(self, record: Record) -> Path:
+        return self.root / slug(record.spec.dataset.name) / truth_name(record)
 
 
 def truth_name(record: Record) -> str:
@@ -258,7 +296,37 @@ def _goes_on(path: Path) -> bool:
     return path.name in (CHECKPOINT, "log.txt", "tensorboard", "wandb") or path.name.startswith(BEST_KEPT)
 
 
-def _to_disk(folder: Path) -> None:
+def clear_checkpoints(folder: Path) -> None:
+    """Removes what a killed try would go on from."""
+    for path in folder.iterdir():
+        if path.name in (CHECKPOINT, f"{CHECKPOINT}.new", BEST) or path.name.startswith(BEST_KEPT):
+            path.unlink()
+
+
+def _is_whole(record: Path, run: RunSpec) -> bool:
+    """Whether there is a readable record of this run."""
+    try:
+        return read_record(record).run_id == run.run_id
+    except (OSError, ValueError):
+        return False
+
+
+def _move_out(working: Path, folder: Path, *, stays: bool = False) -> None:
+    """What lies in the working folder to its place, then the record that waits for it; may be done again from anywhere.
+
+    stays: what the next try goes on from stays where it is.
+    """
+    if working.is_dir():
+        for path in working.iterdir():
+            if not (stays and _goes_on(path)):
+                path.replace(folder / path.name)
+        if not stays:
+            working.rmdir()
+    if (folder / _ARRIVING).is_file():
+        (folder / _ARRIVING).replace(folder / "record.json")
+
+
+def to_disk(folder: Path) -> None:
     """Waits until the files are on the disk: after a power failure no record may stand beside half its evidence."""
     for path in folder.iterdir():
         if path.is_file() and not path.is_symlink():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from cvbench import randomness
+from cvbench import randomness, results
 from cvbench.checkpoints import Best, clear
 from cvbench.harness import run as run_here
 from cvbench.machine import Machine
@@ -147,6 +147,20 @@ def test_a_store_may_be_moved_before_the_run_goes_on(killed: tuple[RunSpec, Path
     run, folder = killed
     assert go_on(run, folder, tmp_path / "elsewhere") == ["goes on from its last checkpoint, step 5 of 12"]
     assert differences(run, folder / "whole", tmp_path / "elsewhere") == []
+
+
+def test_until_the_record_is_written_there_is_something_to_go_on_from(
+    killed: tuple[RunSpec, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, folder = killed
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "write_record", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(run, folder, tmp_path / "runs")
+    assert checkpoint(run, tmp_path / "runs").is_file()
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_run_begins_anew(

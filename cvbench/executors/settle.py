@@ -30,8 +30,10 @@ def settle(job: Job, work: Work, tell: OnEvent) -> Event:
 
     try:
         with store.lock(run):
+            completed = store.complete(run)
+            rerun = "missing" if completed and job.begun else job.rerun
             # Another suite on the same store may have done it while this one waited for the lock.
-            if job.rerun != "all" and not is_due(run, store, job.revision, job.rerun):
+            if rerun != "all" and not is_due(run, store, job.revision, rerun):
                 return Event("skipped", run)
             try:
                 failure = run_with_retries(work, run, job.machine, begin, tell)

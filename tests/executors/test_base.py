@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from cvbench.arrays import save_arrays
+from cvbench.data.files import sha256
 from cvbench.events import Event
 from cvbench.executors.base import Job, Outcomes, StoppedError, Work, killed
 from cvbench.executors.distributed import heard, said
 from cvbench.executors.execute import execute
 from cvbench.executors.settle import settle
 from cvbench.failure import Failure
-from cvbench.record import write_record
+from cvbench.metrics.version import EVALUATOR_VERSION
+from cvbench.record import EvidenceFile, write_record
 from cvbench.spec import RunSpec
-from cvbench.store import CHECKPOINT, Store
+from cvbench.store import CHECKPOINT, Store, revisions
 from tests import records
 from tests.executors.suites import machine, suite
 
@@ -119,6 +129,77 @@ def test_without_its_folder_a_run_fails_alone(tmp_path: Path) -> None:
     event, told = ended(one, lambda run, machine, folder, tell: None)
     assert told == []
     assert "Expected a folder of the store, but got a file" in event.message
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing handles it."""
+
+
+def kill_at(step: int, patched: pytest.MonkeyPatch) -> None:
+    """Raises KilledError instead of the step-th change of the disk from now on, and at all that follow."""
+    steps = itertools.count()
+
+    def counted(change: Callable[..., Any]) -> Callable[..., Any]:
+        def changes(*given: Any, **named: Any) -> Any:
+            if next(steps) >= step:
+                raise KilledError
+            return change(*given, **named)
+
+        return changes
+
+    for owner, name in ((Path, "replace"), (Path, "unlink"), (Path, "rmdir"), (shutil, "rmtree"), (os, "fsync")):
+        patched.setattr(owner, name, counted(getattr(owner, name)))
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["first", "again"])
+def test_a_run_that_is_trained_outlives_a_kill_at_each_step_of_its_end(
+    tmp_path: Path, old: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next suite completes it and trains nothing: neither an old record nor a half-moved one is in the way."""
+    base = job(tmp_path)
+    facts = records.facts(revision=revisions([base.run], tmp_path)[base.run.run_id])
+
+    def works(run: RunSpec, folder: Path, version: int) -> None:
+        for name in (CHECKPOINT, "evidence.npz", "model.pt", "predictions/1.png"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(f"{name} of evaluator {version}")
+        save_arrays(folder / "truth.npz", {"ids": np.array(["a"])})
+        evidence = EvidenceFile(sha256=sha256(folder / "evidence.npz"), size_bytes=3, truth="0" * 64)
+        made = records.record(run, 0.9, dataset=facts, evidence=evidence, evaluator_version=version)
+        write_record(made, folder / "record.json")
+
+    def killed_at(step: int, one: Job) -> bool:
+        with monkeypatch.context() as patched:
+
+            def last_works(run: RunSpec, machine: object, folder: Path, tell: object) -> None:
+                works(run, folder, EVALUATOR_VERSION)
+                kill_at(step, patched)
+
+            try:
+                return settle(one, last_works, lambda event: None).kind != "done"
+            except KilledError:
+                return True
+
+    for step in range(100):
+        one = replace(base, store=tmp_path / f"runs{step}", revision=facts.revision)
+        store = Store(one.store)
+        folder = store.folder(one.run)
+        if old:
+            with store.lock(one.run):
+                works(one.run, store.begin(one.run), EVALUATOR_VERSION - 1)
+                store.finish(one.run)
+            assert store.state(one.run, facts.revision) == "stale"
+        killed = killed_at(step, one)
+        assert execute([one.run], store, one.machine).skipped == [one.run], step
+        names = {".lock", "spec.yaml", "evidence.npz", "model.pt", "predictions", "record.json"}
+        assert {path.name for path in folder.iterdir()} == names, step
+        for name in ("model.pt", "predictions/1.png"):
+            assert (folder / name).read_text() == f"{name} of evaluator {EVALUATOR_VERSION}"
+        assert store.state(one.run, facts.revision) == "done"
+        assert len(list(folder.parents[1].glob("truth-*.npz"))) == 1
+        if not killed:
+            break
+    assert 10 < step < 99
 
 
 @pytest.mark.parametrize("level", [0, 1, 2], ids=["run", "model", "dataset"])
