@@ -103,10 +103,11 @@ class Store:
         return "done" if record.evaluator_version == EVALUATOR_VERSION else "stale"
 
     @contextlib.contextmanager
-    def lock(self, run: RunSpec) -> Iterator[Path]:
+    def lock(self, run: RunSpec, *, wait: bool = True) -> Iterator[Path]:
         """Holds the run's folder against other writers, on this machine or a shared disk with locks; waits for it.
 
-        Raises ValueError where the folder cannot be: a file is in its way, or a link that leads out of the store.
+        Raises ValueError where the folder cannot be: a file is in its way, or a link that leads out of the store; and
+        BlockingIOError where another holds it and this one does not `wait`.
         """
         folder = self.folder(run)
         self._refuse_links(folder)
@@ -115,7 +116,7 @@ class Store:
         except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"{error.filename}: Expected a folder of the store, but got a file") from error
         with open(folder / ".lock", "a", opener=_not_through_links) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             if (folder / _WORKING).is_symlink():
                 (folder / _WORKING).unlink()
             yield folder
@@ -230,7 +231,7 @@ class Store:
                 folder.parent.rmdir()
 
     def fail(self, run: RunSpec, failure: Failure) -> None:
-        """Notes why the run failed; a record from before stays, and the try's log is kept beside it.
+        """Notes why the run failed, under the lock; a record from before stays, and the try's log is kept beside it.
 
         A checkpoint stays for the next try, where that could end otherwise (`Failure.leaves_a_checkpoint`). Raises
         ValueError, and touches nothing, where a link leads out of the store.

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from cvbench.arrays import save_arrays
 from cvbench.data.files import sha256
 from cvbench.events import Event
+from cvbench.executors import ray, slurm
 from cvbench.executors.base import Job, Outcomes, StoppedError, Work, killed
 from cvbench.executors.distributed import heard, said
 from cvbench.executors.execute import execute
@@ -229,6 +231,83 @@ def test_what_a_link_in_the_store_leads_to_is_not_touched(tmp_path: Path, level:
         assert "Expected a folder, but got a symbolic link" in failure.message
     assert sorted(outside.rglob("*")) == before
     assert link.is_symlink()
+
+
+class LostError(Exception):
+    """Stands for what SLURM and Ray raise of a job that is gone."""
+
+
+def gone(*_: object) -> Event:
+    raise LostError("node failure")
+
+
+def seen_by_slurm(one: Job) -> Event:
+    paths = SimpleNamespace(stderr="0_log.err")
+    return slurm._Submitted(one, SimpleNamespace(result=gone, state="NODE_FAIL", job_id="1", paths=paths)).ended()
+
+
+def seen_by_ray(one: Job) -> Event:
+    return ray._ended(SimpleNamespace(get=gone, exceptions=SimpleNamespace(RayError=LostError)), None, one)
+
+
+@pytest.mark.parametrize("seen", [seen_by_slurm, seen_by_ray])
+def test_a_lost_job_does_not_touch_the_run_that_another_suite_has_taken(
+    tmp_path: Path, seen: Callable[[Job], Event]
+) -> None:
+    """The lost job's lock is free at once; who submitted it notices the loss later."""
+    one = job(tmp_path)
+    store = Store(one.store)
+    with store.lock(one.run):
+        working = store.begin(one.run)
+        (working / "best.ckpt").touch()
+        before = sorted(store.folder(one.run).rglob("*"))
+        event = seen(one)
+        assert (event.kind, event.failure and event.failure.kind) == ("failed", "killed")
+        assert sorted(store.folder(one.run).rglob("*")) == before
+    assert seen(one).kind == "failed"
+    assert store.failure(one.run) is not None
+    assert not working.exists()
+
+
+def test_a_job_that_was_lost_when_all_its_work_was_done_is_done(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    store = Store(one.store)
+    with store.lock(one.run):
+        working = store.begin(one.run)
+        for name in ("truth.npz", "evidence.npz"):
+            save_arrays(working / name, {"ids": np.array(["a"])})
+        write_record(records.record(one.run, 0.9), working / "record.json")
+    assert seen_by_slurm(one).kind == "done"
+    assert store.state(one.run, None) == "done"
+
+
+def test_truth_that_differs_costs_a_completed_run_too(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    store = Store(one.store)
+    for run, label in ((one.run.model_copy(update={"seed": 7}), "a"), (one.run, "b")):
+        with store.lock(run):
+            working = store.begin(run)
+            for name in ("truth.npz", "evidence.npz"):
+                save_arrays(working / name, {"labels": np.array([label])})
+            write_record(records.record(run, 0.9), working / "record.json")
+            if run is not one.run:
+                store.finish(run)
+    assert seen_by_slurm(one).kind == "failed"
+    event, _ = ended(one, lambda run, machine, folder, tell: None)
+    assert "the labels differ" in event.message
+    assert store.reason(one.run).startswith("ValueError: ")
+    assert not store.complete(one.run)
+
+
+def test_a_lock_that_is_a_link_is_refused_and_nothing_is_noted(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    folder = Store(one.store).folder(one.run)
+    folder.mkdir(parents=True)
+    (folder / ".lock").symlink_to(tmp_path / "elsewhere")
+    event, _ = ended(one, lambda run, machine, folder, tell: None)
+    assert "Expected a lock, but got a symbolic link" in event.message
+    assert [path.name for path in folder.iterdir()] == [".lock"]
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_outcomes_hold_how_runs_end(tmp_path: Path) -> None:
