@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _WORKING = ".new"
 # In there, what a killed try leaves to go on from: `cvbench.resuming`, which judges whether it can be.
 CHECKPOINT = "resume.ckpt"
+DAMAGED = f"{CHECKPOINT}.damaged"  # one that could not be gone on from, for whoever wants to know why
 BEST_KEPT = "best-at-"  # and a step: the best weights so far, as they were then
 BEST = "best.ckpt"
 # A finished try's record while all else is moved out of the working folder: nothing there is an old try's any more.
@@ -153,9 +154,9 @@ class Store:
     def begin(self, run: RunSpec, *, anew: bool = False) -> Path:
         """A working folder inside the run's; what stands there already is kept until `finish`.
 
-        It is empty but for what a try that was killed has left to go on from: its checkpoint and its log; with `anew`
-        these go, too. Call it under the lock. A damaged record is set aside as `record.json.damaged`. Raises ValueError
-        for a record that a newer cvbench wrote: it is not ours to replace.
+        It is empty but for what a try that was killed has left to go on from: its checkpoint and its log, or a damaged
+        checkpoint that was set aside; with `anew` these go, too. Call it under the lock. A damaged record is set aside
+        as `record.json.damaged`. Raises ValueError for a record that a newer cvbench wrote: it is not ours to replace.
         """
         folder = self.folder(run)
         _remove(folder / _ARRIVING)
@@ -167,11 +168,12 @@ class Store:
         except ValueError:
             path.replace(path.with_name("record.json.damaged"))
         working = folder / _WORKING
-        if anew or not (working / CHECKPOINT).is_file():
+        resumable = (working / CHECKPOINT).is_file()
+        if anew or not working.is_dir():
             _remove(working)
         working.mkdir(exist_ok=True)
         for path in working.iterdir():
-            if not _goes_on(path):
+            if not (_goes_on(path) if resumable else path.name == DAMAGED):
                 _remove(path)
         from ruamel.yaml import YAML
 
@@ -240,7 +242,7 @@ class Store:
         self._refuse_links(folder)
         folder.mkdir(parents=True, exist_ok=True)
         working = folder / _WORKING
-        stays = failure.leaves_a_checkpoint and (working / CHECKPOINT).is_file()
+        stays = failure.leaves_a_checkpoint and any((working / name).is_file() for name in (CHECKPOINT, DAMAGED))
         if (folder / "record.json").is_file():
             if (working / "log.txt").is_file():
                 shutil.copyfile(working / "log.txt", folder / "failure.log")
@@ -294,13 +296,14 @@ def truth_name(record: Record) -> str:
 
 def _goes_on(path: Path) -> bool:
     """Whether something in a working folder is for the next try: what trackers wrote goes on, too."""
-    return path.name in (CHECKPOINT, "log.txt", "tensorboard", "wandb") or path.name.startswith(BEST_KEPT)
+    return path.name in (CHECKPOINT, DAMAGED, "log.txt", "tensorboard", "wandb") or path.name.startswith(BEST_KEPT)
 
 
-def clear_checkpoints(folder: Path) -> None:
-    """Removes what a killed try would go on from."""
+def clear_checkpoints(folder: Path, *, keep: str = "") -> None:
+    """Removes what a killed try would go on from, but for the file that is named."""
     for path in folder.iterdir():
-        if path.name in (CHECKPOINT, f"{CHECKPOINT}.new", BEST) or path.name.startswith(BEST_KEPT):
+        known = path.name in (CHECKPOINT, f"{CHECKPOINT}.new", DAMAGED, BEST) or path.name.startswith(BEST_KEPT)
+        if known and path.name != keep:
             path.unlink()
 
 

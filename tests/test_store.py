@@ -205,6 +205,28 @@ def test_what_a_killed_try_can_be_gone_on_from_is_kept(store: Store) -> None:
         assert [path.name for path in store.begin(run, anew=True).iterdir()] == ["spec.yaml"]
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_damaged_checkpoint_stays_aside_until_the_run_is_done(store: Store, before: bool) -> None:
+    """Whoever wants to know what became of it finds it: after a try that failed, after one that was killed."""
+    run = spec()
+    if before:
+        keep(store, run)
+    with store.lock(run) as folder:
+        aside = store.begin(run) / "resume.ckpt.damaged"
+        aside.write_text("half")
+        (aside.parent / "log.txt").write_text("why")
+        store.fail(run, failure(run))
+        assert (folder / ("failure.log" if before else "log.txt")).read_text() == "why"
+        assert {path.name for path in store.begin(run).iterdir()} == {"spec.yaml", "resume.ckpt.damaged"}
+        work(store, run, [0, 1])
+        assert aside.read_text() == "half"
+        store.finish(run)
+        assert not list(folder.rglob("*.damaged"))
+        aside = store.begin(run) / "resume.ckpt.damaged"
+        aside.write_text("half")
+        assert [path.name for path in store.begin(run, anew=True).iterdir()] == ["spec.yaml"]
+
+
 @pytest.mark.parametrize(("kind", "stays"), [("killed", True), ("OSError", True), ("LossIsNotFiniteError", False)])
 @pytest.mark.parametrize("before", [True, False])
 def test_a_failed_try_leaves_its_checkpoint_where_that_helps(
