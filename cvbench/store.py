@@ -37,6 +37,9 @@ BEST = "best.ckpt"
 # A finished try's record while all else is moved out of the working folder: nothing there is an old try's any more.
 _ARRIVING = "record.json.new"
 
+# A job in a cluster's queue that is to do the run: `cvbench.queued`.
+SUBMITTED = ".submitted"
+
 State = Literal["done", "missing", "failed", "outdated", "stale"]
 
 
@@ -110,17 +113,22 @@ class Store:
         Raises ValueError where the folder cannot be: a file is in its way, or a link that leads out of the store; and
         BlockingIOError where another holds it and this one does not `wait`.
         """
+        folder = self.made(run)
+        with open(folder / ".lock", "a", opener=_not_through_links) as file:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (folder / _WORKING).is_symlink():
+                (folder / _WORKING).unlink()
+            yield folder
+
+    def made(self, run: RunSpec) -> Path:
+        """The run's folder, made where it is not there. Raises ValueError where it cannot be: see `lock`."""
         folder = self.folder(run)
         self._refuse_links(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"{error.filename}: Expected a folder of the store, but got a file") from error
-        with open(folder / ".lock", "a", opener=_not_through_links) as file:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (folder / _WORKING).is_symlink():
-                (folder / _WORKING).unlink()
-            yield folder
+        return folder
 
     def _refuse_links(self, folder: Path) -> None:
         """Raises ValueError where a folder between the store and its run is a link; the store itself may be one."""
@@ -238,9 +246,7 @@ class Store:
         A checkpoint stays for the next try, where that could end otherwise (`Failure.leaves_a_checkpoint`). Raises
         ValueError, and touches nothing, where a link leads out of the store.
         """
-        folder = self.folder(run)
-        self._refuse_links(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.made(run)
         working = folder / _WORKING
         stays = failure.leaves_a_checkpoint and any((working / name).is_file() for name in (CHECKPOINT, DAMAGED))
         if (folder / "record.json").is_file():
@@ -254,13 +260,14 @@ class Store:
         if not stays:
             _remove(working)
         write_atomically(folder / "failure.json", failure.model_dump_json(indent=1) + "\n")
+        _remove(folder / SUBMITTED)
 
     def _replace(self, run: RunSpec, working: Path, *, stays: bool = False) -> None:
         folder = self.folder(run)
         # The old record goes first and the new one comes last, so that no half-old folder ever counts as done.
         (folder / "record.json").unlink(missing_ok=True)
         for path in folder.iterdir():
-            if path.name not in {".lock", _WORKING, "record.json.damaged"}:
+            if path.name not in {".lock", _WORKING, SUBMITTED, "record.json.damaged"}:
                 _remove(path)
         if (working / "record.json").is_file():
             (working / "record.json").replace(folder / _ARRIVING)
@@ -328,6 +335,8 @@ def _move_out(working: Path, folder: Path, *, stays: bool = False) -> None:
             working.rmdir()
     if (folder / _ARRIVING).is_file():
         (folder / _ARRIVING).replace(folder / "record.json")
+    if (folder / SUBMITTED).is_file():  # at no moment is the run neither done nor in the queue
+        (folder / SUBMITTED).unlink()
 
 
 def to_disk(folder: Path) -> None:

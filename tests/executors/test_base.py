@@ -25,6 +25,7 @@ from cvbench.executors.execute import execute
 from cvbench.executors.settle import settle
 from cvbench.failure import Failure
 from cvbench.metrics.version import EVALUATOR_VERSION
+from cvbench.queued import note
 from cvbench.record import EvidenceFile, write_record
 from cvbench.spec import RunSpec
 from cvbench.store import CHECKPOINT, Store, revisions
@@ -191,15 +192,17 @@ def test_a_run_that_is_trained_outlives_a_kill_at_each_step_of_its_end(
                 works(one.run, store.begin(one.run), EVALUATOR_VERSION - 1)
                 store.finish(one.run)
             assert store.state(one.run, facts.revision) == "stale"
+        note(store, one.run, "slurm", "4711")
         killed = killed_at(step, one)
         assert execute([one.run], store, one.machine).skipped == [one.run], step
         names = {".lock", "spec.yaml", "evidence.npz", "model.pt", "predictions", "record.json"}
-        assert {path.name for path in folder.iterdir()} == names, step
+        assert {path.name for path in folder.iterdir()} - {".submitted"} == names, step
         for name in ("model.pt", "predictions/1.png"):
             assert (folder / name).read_text() == f"{name} of evaluator {EVALUATOR_VERSION}"
         assert store.state(one.run, facts.revision) == "done"
         assert len(list(folder.parents[1].glob("truth-*.npz"))) == 1
         if not killed:
+            assert not (folder / ".submitted").exists()
             break
     assert 10 < step < 99
 
