@@ -18,10 +18,8 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from cvbench import randomness
 from cvbench.callbacks import Throughput
 from cvbench.costs import PeakMemory
-from cvbench.store import BEST_KEPT, CHECKPOINT
+from cvbench.store import BEST, BEST_KEPT, CHECKPOINT, DAMAGED, clear_checkpoints
 from cvbench.tasks.base import Task
-
-BEST = "best.ckpt"
 
 
 @dataclass(frozen=True)
@@ -184,9 +182,8 @@ class Checkpoints(Checkpoint):
 def clear(folder: Path, *, keep_damaged: bool = False) -> None:
     """Removes what a killed run would go on from; a damaged checkpoint is set aside where it is to be kept."""
     if keep_damaged:
-        (folder / CHECKPOINT).replace(folder / f"{CHECKPOINT}.damaged")
-    for path in (folder / CHECKPOINT, folder / f"{CHECKPOINT}.new", folder / BEST, *folder.glob(f"{BEST_KEPT}*")):
-        path.unlink(missing_ok=True)
+        (folder / CHECKPOINT).replace(folder / DAMAGED)
+    clear_checkpoints(folder, keep=DAMAGED)
 
 
 def _of_all_processes(mine: Any, world: int) -> list[Any]:

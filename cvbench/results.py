@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cvbench import catalog, costs
 from cvbench.arrays import digest, save_arrays
 from cvbench.callbacks import Throughput
-from cvbench.checkpoints import Tries, clear
+from cvbench.checkpoints import Tries
 from cvbench.data.base import Dataset, DatasetInfo
 from cvbench.data.files import sha256
 from cvbench.devices import Accelerator, device_name
@@ -36,6 +36,7 @@ from cvbench.record import (
 )
 from cvbench.scored import on_test, scored
 from cvbench.spec import RunSpec
+from cvbench.store import clear_checkpoints, to_disk
 from cvbench.tasks.base import Task
 
 
@@ -135,8 +136,10 @@ def conclude(run: Tested) -> Record:
     torch.save(task.model.state_dict(), run.folder / "model.pt")
     draw_samples(task, run.dataset.splits["test"], run.folder / "samples.png", title=title)
     keep_gallery(task, run.dataset.splits["test"], task.scores.by_sample(evidence, truth), run.folder / GALLERY)
-    clear(run.folder)
+    # Whenever it is killed, there is a checkpoint to go on from, or a record with all that it speaks of.
+    to_disk(run.folder)
     write_record(record, run.folder / "record.json")
+    clear_checkpoints(run.folder)
     return record
 
 

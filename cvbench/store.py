@@ -31,7 +31,14 @@ if TYPE_CHECKING:
 _WORKING = ".new"
 # In there, what a killed try leaves to go on from: `cvbench.resuming`, which judges whether it can be.
 CHECKPOINT = "resume.ckpt"
+DAMAGED = f"{CHECKPOINT}.damaged"  # one that could not be gone on from, for whoever wants to know why
 BEST_KEPT = "best-at-"  # and a step: the best weights so far, as they were then
+BEST = "best.ckpt"
+# A finished try's record while all else is moved out of the working folder: nothing there is an old try's any more.
+_ARRIVING = "record.json.new"
+
+# A job in a cluster's queue that is to do the run: `cvbench.queued`.
+SUBMITTED = ".submitted"
 
 State = Literal["done", "missing", "failed", "outdated", "stale"]
 
@@ -100,22 +107,28 @@ class Store:
         return "done" if record.evaluator_version == EVALUATOR_VERSION else "stale"
 
     @contextlib.contextmanager
-    def lock(self, run: RunSpec) -> Iterator[Path]:
+    def lock(self, run: RunSpec, *, wait: bool = True) -> Iterator[Path]:
         """Holds the run's folder against other writers, on this machine or a shared disk with locks; waits for it.
 
-        Raises ValueError where the folder cannot be: a file is in its way, or a link that leads out of the store.
+        Raises ValueError where the folder cannot be: a file is in its way, or a link that leads out of the store; and
+        BlockingIOError where another holds it and this one does not `wait`.
         """
+        folder = self.made(run)
+        with open(folder / ".lock", "a", opener=_not_through_links) as file:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (folder / _WORKING).is_symlink():
+                (folder / _WORKING).unlink()
+            yield folder
+
+    def made(self, run: RunSpec) -> Path:
+        """The run's folder, made where it is not there. Raises ValueError where it cannot be: see `lock`."""
         folder = self.folder(run)
         self._refuse_links(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"{error.filename}: Expected a folder of the store, but got a file") from error
-        with open(folder / ".lock", "a", opener=_not_through_links) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if (folder / _WORKING).is_symlink():
-                (folder / _WORKING).unlink()
-            yield folder
+        return folder
 
     def _refuse_links(self, folder: Path) -> None:
         """Raises ValueError where a folder between the store and its run is a link; the store itself may be one."""
@@ -149,11 +162,12 @@ class Store:
     def begin(self, run: RunSpec, *, anew: bool = False) -> Path:
         """A working folder inside the run's; what stands there already is kept until `finish`.
 
-        It is empty but for what a try that was killed has left to go on from: its checkpoint and its log; with `anew`
-        these go, too. Call it under the lock. A damaged record is set aside as `record.json.damaged`. Raises ValueError
-        for a record that a newer cvbench wrote: it is not ours to replace.
+        It is empty but for what a try that was killed has left to go on from: its checkpoint and its log, or a damaged
+        checkpoint that was set aside; with `anew` these go, too. Call it under the lock. A damaged record is set aside
+        as `record.json.damaged`. Raises ValueError for a record that a newer cvbench wrote: it is not ours to replace.
         """
         folder = self.folder(run)
+        _remove(folder / _ARRIVING)
         path = folder / "record.json"
         try:
             self.record(run)
@@ -162,11 +176,12 @@ class Store:
         except ValueError:
             path.replace(path.with_name("record.json.damaged"))
         working = folder / _WORKING
-        if anew or not (working / CHECKPOINT).is_file():
+        resumable = (working / CHECKPOINT).is_file()
+        if anew or not working.is_dir():
             _remove(working)
         working.mkdir(exist_ok=True)
         for path in working.iterdir():
-            if not _goes_on(path):
+            if not (_goes_on(path) if resumable else path.name == DAMAGED):
                 _remove(path)
         from ruamel.yaml import YAML
 
@@ -178,12 +193,43 @@ class Store:
     def finish(self, run: RunSpec) -> None:
         """Puts the finished try in the place of what was there, its record last: that makes the run done.
 
-        Raises ValueError where the truth differs from that of other runs on the same data and protocol.
+        Wherever it is killed, `complete` goes on from there. Raises ValueError where the truth differs from that of
+        other runs on the same data and protocol.
         """
         working = self.folder(run) / _WORKING
-        _to_disk(working)
+        clear_checkpoints(working)
+        to_disk(working)
         self._keep_truth(read_record(working / "record.json"), working / "truth.npz")
         self._replace(run, working)
+
+    def complete(self, run: RunSpec) -> bool:
+        """Finishes a try that was killed when all its work was done; False where there is none. Under the lock.
+
+        Raises as `finish`.
+        """
+        folder = self.folder(run)
+        if _is_whole(folder / _ARRIVING, run):
+            _move_out(folder / _WORKING, folder)
+        elif self._has_all(folder / _WORKING, run):
+            self.finish(run)
+        else:
+            return False
+        return True
+
+    def _has_all(self, working: Path, run: RunSpec) -> bool:
+        """Whether a working folder holds a record, and what its scores follow from."""
+        path = working / "record.json"
+        if not _is_whole(path, run):
+            return False
+        record = read_record(path)
+        if not (working / "truth.npz").is_file() and not self._truth(record).is_file():
+            return False
+        try:
+            with (working / "evidence.npz").open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return False
+        return record.evidence is None or found == record.evidence.sha256
 
     def discard(self, run: RunSpec) -> None:
         """Takes the working folder away, and the run's with it where nothing else was in it."""
@@ -195,14 +241,14 @@ class Store:
                 folder.parent.rmdir()
 
     def fail(self, run: RunSpec, failure: Failure) -> None:
-        """Notes why the run failed; a record from before stays, and the try's log is kept beside it.
+        """Notes why the run failed, under the lock; a record from before stays, and the try's log is kept beside it.
 
-        A checkpoint stays for the next try, where that could end otherwise (`Failure.leaves_a_checkpoint`).
+        A checkpoint stays for the next try, where that could end otherwise (`Failure.leaves_a_checkpoint`). Raises
+        ValueError, and touches nothing, where a link leads out of the store.
         """
-        folder = self.folder(run)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.made(run)
         working = folder / _WORKING
-        stays = failure.leaves_a_checkpoint and (working / CHECKPOINT).is_file()
+        stays = failure.leaves_a_checkpoint and any((working / name).is_file() for name in (CHECKPOINT, DAMAGED))
         if (folder / "record.json").is_file():
             if (working / "log.txt").is_file():
                 shutil.copyfile(working / "log.txt", folder / "failure.log")
@@ -214,25 +260,26 @@ class Store:
         if not stays:
             _remove(working)
         write_atomically(folder / "failure.json", failure.model_dump_json(indent=1) + "\n")
+        _remove(folder / SUBMITTED)
 
     def _replace(self, run: RunSpec, working: Path, *, stays: bool = False) -> None:
         folder = self.folder(run)
         # The old record goes first and the new one comes last, so that no half-old folder ever counts as done.
         (folder / "record.json").unlink(missing_ok=True)
         for path in folder.iterdir():
-            if path.name not in {".lock", _WORKING, "record.json.damaged"}:
+            if path.name not in {".lock", _WORKING, SUBMITTED, "record.json.damaged"}:
                 _remove(path)
-        for path in sorted(working.iterdir(), key=lambda path: path.name == "record.json"):
-            if not (stays and _goes_on(path)):
-                path.replace(folder / path.name)
-        if not stays:
-            working.rmdir()
+        if (working / "record.json").is_file():
+            (working / "record.json").replace(folder / _ARRIVING)
+        _move_out(working, folder, stays=stays)
 
     def _keep_truth(self, record: Record, path: Path) -> None:
         """Truth is kept once per data revision and protocol, beside the models: `<store>/<dataset>/truth-….npz`."""
-        kept = self.root / slug(record.spec.dataset.name) / truth_name(record)
+        kept = self._truth(record)
         if not kept.is_file():
             path.replace(kept)
+            return
+        if not path.is_file():  # a kill came after it was kept
             return
         import numpy as np
 
@@ -244,6 +291,9 @@ class Store:
                 raise ValueError(f"{kept}: {rule}; if the files changed, use a new store, else `cvbench data verify`")
         path.unlink()
 
+    def _truth(self, record: Record) -> Path:
+        return self.root / slug(record.spec.dataset.name) / truth_name(record)
+
 
 def truth_name(record: Record) -> str:
     """The file of a run's truth in `<store>/<dataset>/`: one for each data revision and protocol."""
@@ -253,10 +303,43 @@ def truth_name(record: Record) -> str:
 
 def _goes_on(path: Path) -> bool:
     """Whether something in a working folder is for the next try: what trackers wrote goes on, too."""
-    return path.name in (CHECKPOINT, "log.txt", "tensorboard", "wandb") or path.name.startswith(BEST_KEPT)
+    return path.name in (CHECKPOINT, DAMAGED, "log.txt", "tensorboard", "wandb") or path.name.startswith(BEST_KEPT)
 
 
-def _to_disk(folder: Path) -> None:
+def clear_checkpoints(folder: Path, *, keep: str = "") -> None:
+    """Removes what a killed try would go on from, but for the file that is named."""
+    for path in folder.iterdir():
+        known = path.name in (CHECKPOINT, f"{CHECKPOINT}.new", DAMAGED, BEST) or path.name.startswith(BEST_KEPT)
+        if known and path.name != keep:
+            path.unlink()
+
+
+def _is_whole(record: Path, run: RunSpec) -> bool:
+    """Whether there is a readable record of this run."""
+    try:
+        return read_record(record).run_id == run.run_id
+    except (OSError, ValueError):
+        return False
+
+
+def _move_out(working: Path, folder: Path, *, stays: bool = False) -> None:
+    """What lies in the working folder to its place, then the record that waits for it; may be done again from anywhere.
+
+    stays: what the next try goes on from stays where it is.
+    """
+    if working.is_dir():
+        for path in working.iterdir():
+            if not (stays and _goes_on(path)):
+                path.replace(folder / path.name)
+        if not stays:
+            working.rmdir()
+    if (folder / _ARRIVING).is_file():
+        (folder / _ARRIVING).replace(folder / "record.json")
+    if (folder / SUBMITTED).is_file():  # at no moment is the run neither done nor in the queue
+        (folder / SUBMITTED).unlink()
+
+
+def to_disk(folder: Path) -> None:
     """Waits until the files are on the disk: after a power failure no record may stand beside half its evidence."""
     for path in folder.iterdir():
         if path.is_file() and not path.is_symlink():

@@ -16,11 +16,12 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from cvbench import catalog
 from cvbench.batch_norm import synchronised
-from cvbench.checkpoints import BEST, Best
+from cvbench.checkpoints import Best
 from cvbench.devices import Accelerator
 from cvbench.machine import Machine
 from cvbench.sharding import sharded
 from cvbench.spec import Recipe, RunSpec
+from cvbench.store import BEST
 from cvbench.trackers import build_tracker
 
 

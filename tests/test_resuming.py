@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from cvbench import randomness
+from cvbench import randomness, results
 from cvbench.checkpoints import Best, clear
 from cvbench.harness import run as run_here
 from cvbench.machine import Machine
@@ -149,6 +149,20 @@ def test_a_store_may_be_moved_before_the_run_goes_on(killed: tuple[RunSpec, Path
     assert differences(run, folder / "whole", tmp_path / "elsewhere") == []
 
 
+def test_until_the_record_is_written_there_is_something_to_go_on_from(
+    killed: tuple[RunSpec, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, folder = killed
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "write_record", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(run, folder, tmp_path / "runs")
+    assert checkpoint(run, tmp_path / "runs").is_file()
+
+
 def test_a_damaged_checkpoint_is_set_aside_and_the_run_begins_anew(
     killed: tuple[RunSpec, Path], tmp_path: Path
 ) -> None:
@@ -161,7 +175,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_begins_anew(
     (said,) = go_on(run, tmp_path, tmp_path / "flipped")
     assert said.startswith("begins anew and not where it was killed: its checkpoint is damaged")
     assert differences(run, folder / "whole", tmp_path / "flipped") == []
-    assert (Store(tmp_path / "flipped").folder(run) / f"{CHECKPOINT}.damaged").is_file()
+    assert not list((tmp_path / "flipped").rglob("*.damaged"))  # nobody has a use for it now
     file.write_bytes(content[:-100])
     assert look(file.parent, {}).damaged
     file.write_bytes(b"")
@@ -249,6 +263,10 @@ def test_clearing_leaves_what_is_not_for_going_on(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     clear(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
+    (tmp_path / CHECKPOINT).touch()
+    clear(tmp_path, keep_damaged=True)
+    clear(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"log.txt", f"{CHECKPOINT}.damaged"}
 
 
 def test_random_generators_go_on_where_they_were() -> None:

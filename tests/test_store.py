@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from cvbench.metrics.version import EVALUATOR_VERSION
-from cvbench.record import Record, write_record
+from cvbench.record import EvidenceFile, Record, write_record
 from cvbench.spec import Augment, DatasetRef, ModelRef, Recipe, RunSpec, Weights
 from cvbench.store import Failure, Store, data_states, load_dataset, revisions, slug
 from cvbench.yamlfile import read_yaml
@@ -203,6 +205,28 @@ def test_what_a_killed_try_can_be_gone_on_from_is_kept(store: Store) -> None:
         assert [path.name for path in store.begin(run, anew=True).iterdir()] == ["spec.yaml"]
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_damaged_checkpoint_stays_aside_until_the_run_is_done(store: Store, before: bool) -> None:
+    """Whoever wants to know what became of it finds it: after a try that failed, after one that was killed."""
+    run = spec()
+    if before:
+        keep(store, run)
+    with store.lock(run) as folder:
+        aside = store.begin(run) / "resume.ckpt.damaged"
+        aside.write_text("half")
+        (aside.parent / "log.txt").write_text("why")
+        store.fail(run, failure(run))
+        assert (folder / ("failure.log" if before else "log.txt")).read_text() == "why"
+        assert {path.name for path in store.begin(run).iterdir()} == {"spec.yaml", "resume.ckpt.damaged"}
+        work(store, run, [0, 1])
+        assert aside.read_text() == "half"
+        store.finish(run)
+        assert not list(folder.rglob("*.damaged"))
+        aside = store.begin(run) / "resume.ckpt.damaged"
+        aside.write_text("half")
+        assert [path.name for path in store.begin(run, anew=True).iterdir()] == ["spec.yaml"]
+
+
 @pytest.mark.parametrize(("kind", "stays"), [("killed", True), ("OSError", True), ("LossIsNotFiniteError", False)])
 @pytest.mark.parametrize("before", [True, False])
 def test_a_failed_try_leaves_its_checkpoint_where_that_helps(
@@ -269,6 +293,32 @@ def test_the_old_record_goes_first_and_the_new_one_comes_last(store: Store, monk
     assert moves[0] == ("-", "record.json")
     assert moves[-1] == ("+", "record.json")
     assert ("+", "evidence.npz") in moves
+
+
+def test_a_try_that_is_whole_is_completed_and_no_other(store: Store) -> None:
+    run, other = spec(), spec(seed=1)
+    evidence = EvidenceFile(sha256=hashlib.sha256(b"new").hexdigest(), size_bytes=3, truth="0" * 64)
+    damages: list[Callable[[Path], object]] = [
+        lambda working: (working / "record.json").unlink(),
+        lambda working: (working / "record.json").write_text("{"),
+        lambda working: write_record(record(other, 0.5), working / "record.json"),
+        lambda working: (working / "evidence.npz").write_text("ne"),
+        lambda working: (working / "evidence.npz").unlink(),
+        lambda working: (working / "truth.npz").unlink(),
+    ]
+    with store.lock(run) as folder:
+        assert not store.complete(run)
+        for damage in damages:
+            work(store, run, [0, 1], evidence=evidence)
+            damage(folder / ".new")
+            assert not store.complete(run)
+            assert store.record(run) is None
+        work(store, run, [0, 1], evidence=evidence)
+        (folder / ".new" / "resume.ckpt").write_text("the process was killed before this went")
+        assert store.complete(run)
+        assert not store.complete(run)
+        assert store.record(run) == record(run, 0.5, evidence=evidence)
+        assert {path.name for path in folder.iterdir()} == {".lock", "spec.yaml", "record.json", "evidence.npz"}
 
 
 def test_a_run_folder_that_is_a_link_is_refused(store: Store, tmp_path: Path) -> None:

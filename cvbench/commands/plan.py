@@ -40,6 +40,7 @@ def plan(
     from cvbench import catalog
     from cvbench.commands.stages import first_stage, listed, remarks, standing
     from cvbench.placement import placement
+    from cvbench.queued import queued
     from cvbench.store import DataState, data_states
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
@@ -57,6 +58,7 @@ def plan(
     asked = [run for run in runs if not embedded[run.dataset.name] or (held.folder(run) / "record.json").is_file()]
     data = dict.fromkeys((run.run_id for run in runs), DataState(None)) | data_states(asked, machine.data_root)
     states = {run.run_id: held.state(run, data[run.run_id].revision) for run in runs}
+    jobs = queued(held, [run for run in runs if states[run.run_id] != "done"])
     counts = Counter(states[run.run_id] for run in runs)
     if json:
         shown = [
@@ -70,6 +72,7 @@ def plan(
                 "seed": run.seed,
                 "candidate": run.candidate or None,
                 "state": states[run.run_id],
+                "job": jobs.get(run.run_id),
                 "problem": data[run.run_id].problem,
                 "reason": held.reason(run) if states[run.run_id] == "failed" else None,
                 "folder": held.folder(run),
@@ -86,6 +89,8 @@ def plan(
     _print_table(("state", "benchmark", "dataset", "model", "seed", "run_id"), rows)
     for state, count in counts.items():
         print(f"{count} {state}: {MEANING[state]}")
+    if jobs:
+        print(f"{len(jobs)} of them in the queue already: {', '.join(f'job {job}' for job in jobs.values())}")
     for line in remarks(found, only):
         print(line)
     print(place)

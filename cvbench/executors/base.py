@@ -102,10 +102,21 @@ def unique(runs: Sequence[RunSpec]) -> list[RunSpec]:
     return list({run.run_id: run for run in runs}.values())
 
 
-def failed(store: Store, run: RunSpec, failure: Failure) -> Event:
-    """Notes in the store why a run failed, and returns the event that says so."""
+def failed(store: Store, run: RunSpec, failure: Failure, *, locked: bool = False) -> Event:
+    """Notes in the store why a run failed, and returns the event that says so.
+
+    Whoever has the run's lock says so with `locked`. Without it nothing is noted: another suite may be at the run since
+    a lost job's lock came free, and what cannot be locked is not ours to write to. A job that was lost when all its
+    work was done is done.
+    """
     with contextlib.suppress(OSError, ValueError):  # a full disk or a read-only store may be the reason itself
-        store.fail(run, failure)
+        if locked:
+            store.fail(run, failure)
+        else:
+            with store.lock(run, wait=False):
+                if store.complete(run):
+                    return Event("done", run, fraction=1.0)
+                store.fail(run, failure)
     return Event("failed", run, message=f"{failure.kind}: {failure.message}", failure=failure)
 
 

@@ -30,10 +30,12 @@ def settle(job: Job, work: Work, tell: OnEvent) -> Event:
 
     try:
         with store.lock(run):
-            # Another suite on the same store may have done it while this one waited for the lock.
-            if job.rerun != "all" and not is_due(run, store, job.revision, job.rerun):
-                return Event("skipped", run)
             try:
+                completed = store.complete(run)
+                rerun = "missing" if completed and job.begun else job.rerun
+                # Another suite on the same store may have done it while this one waited for the lock.
+                if rerun != "all" and not is_due(run, store, job.revision, rerun):
+                    return Event("skipped", run)
                 failure = run_with_retries(work, run, job.machine, begin, tell)
                 if failure is None:
                     store.finish(run)
@@ -42,7 +44,7 @@ def settle(job: Job, work: Work, tell: OnEvent) -> Event:
                 raise
             except Exception as error:  # a run that fails, whatever the reason, must not end the suite
                 failure = Failure.of(run, error)
-            return failed(store, run, failure)
+            return failed(store, run, failure, locked=True)
     except StoppedError:
         raise
     except Exception as error:  # no lock: a full disk, a read-only store, a file in the folder's place

@@ -19,6 +19,7 @@ from cvbench.executors.remote import perform
 from cvbench.executors.streams import redacting
 from cvbench.machine import Machine
 from cvbench.placement import Placement
+from cvbench.queued import JOBS, note, queued
 from cvbench.store import Store
 
 # SLURM's usual MaxArraySize is 1001.
@@ -40,9 +41,14 @@ class SlurmExecutor:
         self.pending: list[_Submitted] = []
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[Event | None]:
-        queue = self.queue(jobs[0].store / "slurm")
+        queue = self.queue(jobs[0].store / JOBS)
         on_slurm = self.machine.slurm.cluster == "slurm"
-        waiting = iter(jobs)
+        # Whoever waits for the results submits again: such a job waits for the first one's lock and finds the run done.
+        going = queued(Store(jobs[0].store), [job.run for job in jobs]) if self.detach else {}
+        for job in jobs:
+            if job.run.run_id in going:
+                yield Event("submitted", job.run, message=f"queued already as job {going[job.run.run_id]}")
+        waiting = iter([job for job in jobs if job.run.run_id not in going])
         # A queue takes them all; this machine, where jobs are tried, as many as may run at once.
         while batch := list(itertools.islice(waiting, MOST_IN_ARRAY if on_slurm else self.place.jobs or 1)):
             yield from self._submit(queue, batch)
@@ -97,6 +103,7 @@ class SlurmExecutor:
         except (_submitit().core.utils.FailedJobError, OSError) as error:
             raise ValueError(f"executor slurm: the jobs could not be submitted: {str(error).strip()}") from error
         for job, handle in zip(jobs, handles, strict=True):
+            note(Store(job.store), job.run, self.machine.slurm.cluster, handle.job_id)
             if self.detach:
                 yield Event("submitted", job.run, message=f"job {handle.job_id}, its log {handle.paths.stderr}")
             else:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
+from cvbench.arrays import save_arrays
+from cvbench.data.files import sha256
 from cvbench.events import Event
+from cvbench.executors import ray, slurm
 from cvbench.executors.base import Job, Outcomes, StoppedError, Work, killed
 from cvbench.executors.distributed import heard, said
+from cvbench.executors.execute import execute
 from cvbench.executors.settle import settle
 from cvbench.failure import Failure
-from cvbench.record import write_record
+from cvbench.metrics.version import EVALUATOR_VERSION
+from cvbench.queued import note
+from cvbench.record import EvidenceFile, write_record
 from cvbench.spec import RunSpec
-from cvbench.store import CHECKPOINT, Store
+from cvbench.store import CHECKPOINT, Store, revisions
 from tests import records
 from tests.executors.suites import machine, suite
 
@@ -118,6 +132,185 @@ def test_without_its_folder_a_run_fails_alone(tmp_path: Path) -> None:
     event, told = ended(one, lambda run, machine, folder, tell: None)
     assert told == []
     assert "Expected a folder of the store, but got a file" in event.message
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing handles it."""
+
+
+def kill_at(step: int, patched: pytest.MonkeyPatch) -> None:
+    """Raises KilledError instead of the step-th change of the disk from now on, and at all that follow."""
+    steps = itertools.count()
+
+    def counted(change: Callable[..., Any]) -> Callable[..., Any]:
+        def changes(*given: Any, **named: Any) -> Any:
+            if next(steps) >= step:
+                raise KilledError
+            return change(*given, **named)
+
+        return changes
+
+    for owner, name in ((Path, "replace"), (Path, "unlink"), (Path, "rmdir"), (shutil, "rmtree"), (os, "fsync")):
+        patched.setattr(owner, name, counted(getattr(owner, name)))
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["first", "again"])
+def test_a_run_that_is_trained_outlives_a_kill_at_each_step_of_its_end(
+    tmp_path: Path, old: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next suite completes it and trains nothing: neither an old record nor a half-moved one is in the way."""
+    base = job(tmp_path)
+    facts = records.facts(revision=revisions([base.run], tmp_path)[base.run.run_id])
+
+    def works(run: RunSpec, folder: Path, version: int) -> None:
+        for name in (CHECKPOINT, "evidence.npz", "model.pt", "predictions/1.png"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(f"{name} of evaluator {version}")
+        save_arrays(folder / "truth.npz", {"ids": np.array(["a"])})
+        evidence = EvidenceFile(sha256=sha256(folder / "evidence.npz"), size_bytes=3, truth="0" * 64)
+        made = records.record(run, 0.9, dataset=facts, evidence=evidence, evaluator_version=version)
+        write_record(made, folder / "record.json")
+
+    def killed_at(step: int, one: Job) -> bool:
+        with monkeypatch.context() as patched:
+
+            def last_works(run: RunSpec, machine: object, folder: Path, tell: object) -> None:
+                works(run, folder, EVALUATOR_VERSION)
+                kill_at(step, patched)
+
+            try:
+                return settle(one, last_works, lambda event: None).kind != "done"
+            except KilledError:
+                return True
+
+    for step in range(100):
+        one = replace(base, store=tmp_path / f"runs{step}", revision=facts.revision)
+        store = Store(one.store)
+        folder = store.folder(one.run)
+        if old:
+            with store.lock(one.run):
+                works(one.run, store.begin(one.run), EVALUATOR_VERSION - 1)
+                store.finish(one.run)
+            assert store.state(one.run, facts.revision) == "stale"
+        note(store, one.run, "slurm", "4711")
+        killed = killed_at(step, one)
+        assert execute([one.run], store, one.machine).skipped == [one.run], step
+        names = {".lock", "spec.yaml", "evidence.npz", "model.pt", "predictions", "record.json"}
+        assert {path.name for path in folder.iterdir()} - {".submitted"} == names, step
+        for name in ("model.pt", "predictions/1.png"):
+            assert (folder / name).read_text() == f"{name} of evaluator {EVALUATOR_VERSION}"
+        assert store.state(one.run, facts.revision) == "done"
+        assert len(list(folder.parents[1].glob("truth-*.npz"))) == 1
+        if not killed:
+            assert not (folder / ".submitted").exists()
+            break
+    assert 10 < step < 99
+
+
+@pytest.mark.parametrize("level", [0, 1, 2], ids=["run", "model", "dataset"])
+@pytest.mark.parametrize("way", ["settle", "execute"])
+def test_what_a_link_in_the_store_leads_to_is_not_touched(tmp_path: Path, level: int, way: str) -> None:
+    """A refusal is a failure, too, and to note that one would replace what lies there."""
+    one = job(tmp_path)
+    run, store, outside = one.run, Store(one.store), tmp_path / "precious"
+    link = [store.folder(run), *store.folder(run).parents][level]
+    there = outside / store.folder(run).relative_to(link)
+    for name in ("thesis.tex", ".new/log.txt", ".new/best.ckpt", "wandb/history"):
+        (there / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / name).write_text("years of work")
+    before = sorted(outside.rglob("*"))
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+
+    def never(run: object, machine: object, folder: Path, tell: object) -> None:
+        raise AssertionError
+
+    if way == "settle":
+        event, told = ended(one, never)
+        assert (event.kind, told) == ("failed", [])
+        assert "Expected a folder, but got a symbolic link" in event.message
+    else:
+        ((_, failure),) = execute([run], store, one.machine).failed
+        assert "Expected a folder, but got a symbolic link" in failure.message
+    assert sorted(outside.rglob("*")) == before
+    assert link.is_symlink()
+
+
+class LostError(Exception):
+    """Stands for what SLURM and Ray raise of a job that is gone."""
+
+
+def gone(*_: object) -> Event:
+    raise LostError("node failure")
+
+
+def seen_by_slurm(one: Job) -> Event:
+    paths = SimpleNamespace(stderr="0_log.err")
+    return slurm._Submitted(one, SimpleNamespace(result=gone, state="NODE_FAIL", job_id="1", paths=paths)).ended()
+
+
+def seen_by_ray(one: Job) -> Event:
+    return ray._ended(SimpleNamespace(get=gone, exceptions=SimpleNamespace(RayError=LostError)), None, one)
+
+
+@pytest.mark.parametrize("seen", [seen_by_slurm, seen_by_ray])
+def test_a_lost_job_does_not_touch_the_run_that_another_suite_has_taken(
+    tmp_path: Path, seen: Callable[[Job], Event]
+) -> None:
+    """The lost job's lock is free at once; who submitted it notices the loss later."""
+    one = job(tmp_path)
+    store = Store(one.store)
+    with store.lock(one.run):
+        working = store.begin(one.run)
+        (working / "best.ckpt").touch()
+        before = sorted(store.folder(one.run).rglob("*"))
+        event = seen(one)
+        assert (event.kind, event.failure and event.failure.kind) == ("failed", "killed")
+        assert sorted(store.folder(one.run).rglob("*")) == before
+    assert seen(one).kind == "failed"
+    assert store.failure(one.run) is not None
+    assert not working.exists()
+
+
+def test_a_job_that_was_lost_when_all_its_work_was_done_is_done(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    store = Store(one.store)
+    with store.lock(one.run):
+        working = store.begin(one.run)
+        for name in ("truth.npz", "evidence.npz"):
+            save_arrays(working / name, {"ids": np.array(["a"])})
+        write_record(records.record(one.run, 0.9), working / "record.json")
+    assert seen_by_slurm(one).kind == "done"
+    assert store.state(one.run, None) == "done"
+
+
+def test_truth_that_differs_costs_a_completed_run_too(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    store = Store(one.store)
+    for run, label in ((one.run.model_copy(update={"seed": 7}), "a"), (one.run, "b")):
+        with store.lock(run):
+            working = store.begin(run)
+            for name in ("truth.npz", "evidence.npz"):
+                save_arrays(working / name, {"labels": np.array([label])})
+            write_record(records.record(run, 0.9), working / "record.json")
+            if run is not one.run:
+                store.finish(run)
+    assert seen_by_slurm(one).kind == "failed"
+    event, _ = ended(one, lambda run, machine, folder, tell: None)
+    assert "the labels differ" in event.message
+    assert store.reason(one.run).startswith("ValueError: ")
+    assert not store.complete(one.run)
+
+
+def test_a_lock_that_is_a_link_is_refused_and_nothing_is_noted(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    folder = Store(one.store).folder(one.run)
+    folder.mkdir(parents=True)
+    (folder / ".lock").symlink_to(tmp_path / "elsewhere")
+    event, _ = ended(one, lambda run, machine, folder, tell: None)
+    assert "Expected a lock, but got a symbolic link" in event.message
+    assert [path.name for path in folder.iterdir()] == [".lock"]
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_outcomes_hold_how_runs_end(tmp_path: Path) -> None:

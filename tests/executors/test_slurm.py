@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from cvbench.cli import main
 from cvbench.events import Event
 from cvbench.executors import slurm
 from cvbench.executors.execute import execute
+from cvbench.failure import Failure
+from cvbench.queued import queued
 from cvbench.store import Store
 from tests.executors import fake_slurm
 from tests.executors.suites import PLUGIN, assert_same_bits, machine, suite
@@ -32,6 +36,17 @@ def tells_and_dies(info):
     tells(info)
     os.kill(os.getpid(), signal.SIGKILL)
 '''
+WAITS = """
+import time
+from pathlib import Path
+from cvbench.models.classification.linear import build as linear
+
+def build(info, *, mark):
+    while not Path(mark).exists():
+        time.sleep(0.1)
+    return linear(info)
+"""
+
 # As sbatch answers, and keeps what it was given.
 SBATCH = """#!/bin/sh
 cp "$1" "$(dirname "$0")/script.sh"
@@ -74,6 +89,56 @@ def test_the_job_script_asks_for_what_machine_yaml_says(tmp_path: Path, sbatch: 
     folder = tmp_path / "runs" / "slurm"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert len(list(folder.rglob("*_submitted.pkl"))) == 3
+
+
+def test_a_run_whose_job_is_in_the_queue_is_not_submitted_again(
+    tmp_path: Path, sbatch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on, runs, store = machine(tmp_path, executor="slurm"), suite(tmp_path, seeds=[0, 1, 2]), Store(tmp_path / "runs")
+
+    def detached(*queue: str) -> list[str]:
+        answer = "".join(f"{job}\n" for job in queue)
+        (sbatch / "squeue").write_text(f"#!/bin/sh\necho \"$@\" >'{sbatch}/asked'\ncat <<END\n{answer}END\nexit 1\n")
+        (sbatch / "squeue").chmod(0o755)
+        (sbatch / "script.sh").unlink(missing_ok=True)
+        events: list[Event] = []
+        assert len(execute(runs, store, on, rerun="all", on_event=events.append, detach=True).submitted) == 3
+        return [event.message.partition(",")[0] for event in sorted(events, key=lambda event: event.run.seed)]
+
+    assert detached("4711_0") == ["job 4711_0", "job 4711_1", "job 4711_2"]
+    all_three = [f"queued already as job 4711_{index}" for index in range(3)]
+    assert detached("4711_0", "4711_1", "4711_2") == all_three
+    assert not (sbatch / "script.sh").exists()
+    assert "--array --format=%i --jobs=4711" in (sbatch / "asked").read_text()
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", "small.yaml"]) == 0
+    assert "3 of them in the queue already: job 4711_0, job 4711_1, job 4711_2" in capsys.readouterr().out
+    store.fail(runs[0], Failure.of(runs[0], ValueError("x")))  # which is the end of its job, too
+    assert detached("4711_0", "4711_2") == ["job 4711_0", "job 4711_1", "queued already as job 4711_2"]
+    assert "#SBATCH --array=0-1%" in (sbatch / "script.sh").read_text()
+    (store.folder(runs[1]) / ".submitted").write_text('{"cluster": "slurm", "job_id": "--me"}')
+    assert detached("--me", "4711_2")[1] == "job 4711_1"
+    (sbatch / "squeue").unlink()
+    assert queued(store, runs) == {}
+
+
+# submitit lets go of its process, as it should: the job outlives whoever submitted it.
+@pytest.mark.filterwarnings("ignore:.*Popen.__del__:pytest.PytestUnraisableExceptionWarning")
+def test_a_detached_job_of_this_machine_is_known_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    monkeypatch.syspath_prepend(tmp_path)
+    (run,) = suite(tmp_path, models=[{"name": "waits:build", "options": {"mark": str(tmp_path / "go")}}])
+    store, events = Store(tmp_path / "runs"), list[Event]()
+    on = machine(tmp_path, executor="slurm", slurm={"cluster": "local"})
+    for _ in range(2):
+        assert execute([run], store, on, on_event=events.append, detach=True).submitted == [run]
+    first, second = (event.message.partition(",")[0] for event in events)
+    assert second == f"queued already as {first}"
+    (tmp_path / "go").touch()
+    while queued(store, [run]):
+        time.sleep(0.01)
+    assert execute([run], store, on, detach=True).skipped == [run]
+    assert not (store.folder(run) / ".submitted").exists()
 
 
 def test_sbatch_that_refuses_is_told(tmp_path: Path, sbatch: Path) -> None:
