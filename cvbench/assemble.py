@@ -11,13 +11,14 @@ from functools import cache, partial
 from pathlib import Path
 
 from cvbench.board import Leaderboard, frozen, thawed
+from cvbench.data_here import revisions
 from cvbench.evidence import RunEvidence
 from cvbench.gallery import GALLERY, LIST
 from cvbench.index import Index, Stamp
 from cvbench.leaderboard import Submitted, rank
 from cvbench.record import DatasetFacts, Record, parse_record
 from cvbench.spec import RunSpec, Suite
-from cvbench.store import Store, revisions, slug
+from cvbench.store import Store, slug
 from cvbench.submissions import folders_beside, submitted
 from cvbench.tuning import tuned_in
 

@@ -18,8 +18,8 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from cvbench import randomness
 from cvbench.callbacks import Throughput
 from cvbench.costs import PeakMemory
-from cvbench.store import BEST, BEST_KEPT, CHECKPOINT, DAMAGED, clear_checkpoints
 from cvbench.tasks.base import Task
+from cvbench.working import BEST, BEST_KEPT, CHECKPOINT, DAMAGED, clear_checkpoints
 
 
 @dataclass(frozen=True)

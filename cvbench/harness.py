@@ -27,6 +27,7 @@ from cvbench.checkpoints import Checkpoints, TakenUp, Tries
 from cvbench.costs import PeakMemory
 from cvbench.data.base import DatasetInfo
 from cvbench.data.files import sha256
+from cvbench.data_here import load_dataset
 from cvbench.devices import check_precision, pick_accelerator, set_tf32
 from cvbench.events import Event
 from cvbench.failure import Failure
@@ -40,7 +41,6 @@ from cvbench.results import Tested, conclude, executed
 from cvbench.resuming import conditions, fit, look, tell_taken_up
 from cvbench.sharding import make_whole
 from cvbench.spec import ModelRef, RunSpec, Weights
-from cvbench.store import load_dataset
 from cvbench.tasks.base import Predictions, Task
 from cvbench.trainer import Length, best_checkpoint, build_trainer, check_shares, training_length
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cvbench.record import write_atomically
 from cvbench.spec import RunSpec
-from cvbench.store import SUBMITTED, Store
+from cvbench.store import Store
+from cvbench.working import SUBMITTED
 
 JOBS = "slurm"  # in a store: scripts and logs of its jobs
 

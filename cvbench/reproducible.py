@@ -14,10 +14,10 @@ from typing import Any
 from cvbench import catalog
 from cvbench.data.base import DatasetInfo
 from cvbench.data.files import sha256
+from cvbench.data_here import load_dataset
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import Record
 from cvbench.spec import RunSpec, Weights
-from cvbench.store import load_dataset
 
 
 def find_record(named: str, store: Path) -> Path:

@@ -36,8 +36,8 @@ from cvbench.record import (
 )
 from cvbench.scored import on_test, scored
 from cvbench.spec import RunSpec
-from cvbench.store import clear_checkpoints, to_disk
 from cvbench.tasks.base import Task
+from cvbench.working import clear_checkpoints, to_disk
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from cvbench.environment import environment
 from cvbench.events import Event
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
-from cvbench.store import CHECKPOINT
 from cvbench.tasks.base import Task
+from cvbench.working import CHECKPOINT
 
 log = logging.getLogger(__name__)
 

@@ -12,33 +12,31 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from cvbench import catalog
 from cvbench.failure import Failure as Failure
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import NewerSchemaError, Record, read_record, write_atomically
-from cvbench.spec import DatasetRef, RunSpec
+from cvbench.spec import RunSpec
+from cvbench.working import (
+    ARRIVING,
+    CHECKPOINT,
+    DAMAGED,
+    SUBMITTED,
+    WORKING,
+    clear_checkpoints,
+    goes_on,
+    move_out,
+    remove,
+    to_disk,
+)
 
 if TYPE_CHECKING:
-    from cvbench.data.base import Dataset  # brings numpy, which `cvbench plan` can do without
-
-# Where a run is written until it is finished, inside its folder.
-_WORKING = ".new"
-# In there, what a killed try leaves to go on from: `cvbench.resuming`, which judges whether it can be.
-CHECKPOINT = "resume.ckpt"
-DAMAGED = f"{CHECKPOINT}.damaged"  # one that could not be gone on from, for whoever wants to know why
-BEST_KEPT = "best-at-"  # and a step: the best weights so far, as they were then
-BEST = "best.ckpt"
-# A finished try's record while all else is moved out of the working folder: nothing there is an old try's any more.
-_ARRIVING = "record.json.new"
-
-# A job in a cluster's queue that is to do the run: `cvbench.queued`.
-SUBMITTED = ".submitted"
+    pass  # brings numpy, which `cvbench plan` can do without
 
 State = Literal["done", "missing", "failed", "outdated", "stale"]
 
@@ -116,8 +114,8 @@ class Store:
         folder = self.made(run)
         with open(folder / ".lock", "a", opener=_not_through_links) as file:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (folder / _WORKING).is_symlink():
-                (folder / _WORKING).unlink()
+            if (folder / WORKING).is_symlink():
+                (folder / WORKING).unlink()
             yield folder
 
     def made(self, run: RunSpec) -> Path:
@@ -167,7 +165,7 @@ class Store:
         as `record.json.damaged`. Raises ValueError for a record that a newer cvbench wrote: it is not ours to replace.
         """
         folder = self.folder(run)
-        _remove(folder / _ARRIVING)
+        remove(folder / ARRIVING)
         path = folder / "record.json"
         try:
             self.record(run)
@@ -175,14 +173,14 @@ class Store:
             raise
         except ValueError:
             path.replace(path.with_name("record.json.damaged"))
-        working = folder / _WORKING
+        working = folder / WORKING
         resumable = (working / CHECKPOINT).is_file()
         if anew or not working.is_dir():
-            _remove(working)
+            remove(working)
         working.mkdir(exist_ok=True)
         for path in working.iterdir():
-            if not (_goes_on(path) if resumable else path.name == DAMAGED):
-                _remove(path)
+            if not (goes_on(path) if resumable else path.name == DAMAGED):
+                remove(path)
         from ruamel.yaml import YAML
 
         text = io.StringIO()
@@ -196,7 +194,7 @@ class Store:
         Wherever it is killed, `complete` goes on from there. Raises ValueError where the truth differs from that of
         other runs on the same data and protocol.
         """
-        working = self.folder(run) / _WORKING
+        working = self.folder(run) / WORKING
         clear_checkpoints(working)
         to_disk(working)
         self._keep_truth(read_record(working / "record.json"), working / "truth.npz")
@@ -208,9 +206,9 @@ class Store:
         Raises as `finish`.
         """
         folder = self.folder(run)
-        if _is_whole(folder / _ARRIVING, run):
-            _move_out(folder / _WORKING, folder)
-        elif self._has_all(folder / _WORKING, run):
+        if _is_whole(folder / ARRIVING, run):
+            move_out(folder / WORKING, folder)
+        elif self._has_all(folder / WORKING, run):
             self.finish(run)
         else:
             return False
@@ -234,9 +232,9 @@ class Store:
     def discard(self, run: RunSpec) -> None:
         """Takes the working folder away, and the run's with it where nothing else was in it."""
         folder = self.folder(run)
-        _remove(folder / _WORKING)
+        remove(folder / WORKING)
         if {path.name for path in folder.iterdir()} <= {".lock"}:
-            _remove(folder)
+            remove(folder)
             with contextlib.suppress(OSError):  # not empty: other runs of that model are there
                 folder.parent.rmdir()
 
@@ -247,7 +245,7 @@ class Store:
         ValueError, and touches nothing, where a link leads out of the store.
         """
         folder = self.made(run)
-        working = folder / _WORKING
+        working = folder / WORKING
         stays = failure.leaves_a_checkpoint and any((working / name).is_file() for name in (CHECKPOINT, DAMAGED))
         if (folder / "record.json").is_file():
             if (working / "log.txt").is_file():
@@ -258,20 +256,20 @@ class Store:
             if stays and (working / "log.txt").is_file():
                 shutil.copyfile(working / "log.txt", folder / "log.txt")
         if not stays:
-            _remove(working)
+            remove(working)
         write_atomically(folder / "failure.json", failure.model_dump_json(indent=1) + "\n")
-        _remove(folder / SUBMITTED)
+        remove(folder / SUBMITTED)
 
     def _replace(self, run: RunSpec, working: Path, *, stays: bool = False) -> None:
         folder = self.folder(run)
         # The old record goes first and the new one comes last, so that no half-old folder ever counts as done.
         (folder / "record.json").unlink(missing_ok=True)
         for path in folder.iterdir():
-            if path.name not in {".lock", _WORKING, SUBMITTED, "record.json.damaged"}:
-                _remove(path)
+            if path.name not in {".lock", WORKING, SUBMITTED, "record.json.damaged"}:
+                remove(path)
         if (working / "record.json").is_file():
-            (working / "record.json").replace(folder / _ARRIVING)
-        _move_out(working, folder, stays=stays)
+            (working / "record.json").replace(folder / ARRIVING)
+        move_out(working, folder, stays=stays)
 
     def _keep_truth(self, record: Record, path: Path) -> None:
         """Truth is kept once per data revision and protocol, beside the models: `<store>/<dataset>/truth-….npz`."""
@@ -301,50 +299,12 @@ def truth_name(record: Record) -> str:
     return f"truth-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.npz"
 
 
-def _goes_on(path: Path) -> bool:
-    """Whether something in a working folder is for the next try: what trackers wrote goes on, too."""
-    return path.name in (CHECKPOINT, DAMAGED, "log.txt", "tensorboard", "wandb") or path.name.startswith(BEST_KEPT)
-
-
-def clear_checkpoints(folder: Path, *, keep: str = "") -> None:
-    """Removes what a killed try would go on from, but for the file that is named."""
-    for path in folder.iterdir():
-        known = path.name in (CHECKPOINT, f"{CHECKPOINT}.new", DAMAGED, BEST) or path.name.startswith(BEST_KEPT)
-        if known and path.name != keep:
-            path.unlink()
-
-
 def _is_whole(record: Path, run: RunSpec) -> bool:
     """Whether there is a readable record of this run."""
     try:
         return read_record(record).run_id == run.run_id
     except (OSError, ValueError):
         return False
-
-
-def _move_out(working: Path, folder: Path, *, stays: bool = False) -> None:
-    """What lies in the working folder to its place, then the record that waits for it; may be done again from anywhere.
-
-    stays: what the next try goes on from stays where it is.
-    """
-    if working.is_dir():
-        for path in working.iterdir():
-            if not (stays and _goes_on(path)):
-                path.replace(folder / path.name)
-        if not stays:
-            working.rmdir()
-    if (folder / _ARRIVING).is_file():
-        (folder / _ARRIVING).replace(folder / "record.json")
-    if (folder / SUBMITTED).is_file():  # at no moment is the run neither done nor in the queue
-        (folder / SUBMITTED).unlink()
-
-
-def to_disk(folder: Path) -> None:
-    """Waits until the files are on the disk: after a power failure no record may stand beside half its evidence."""
-    for path in folder.iterdir():
-        if path.is_file() and not path.is_symlink():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
 
 
 def _not_through_links(path: str, flags: int) -> int:
@@ -354,65 +314,3 @@ def _not_through_links(path: str, flags: int) -> int:
         if error.errno != errno.ELOOP:
             raise
         raise ValueError(f"{path}: Expected a lock, but got a symbolic link; remove it") from error
-
-
-def _remove(path: Path) -> None:
-    """A file, link or folder, where it is there; links are removed, not followed."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def load_dataset(task: str, ref: DatasetRef, data_root: Path) -> Dataset:
-    """Builds a dataset as a run names it; lists files, reads no pixels, needs no torch. Raises DataError."""
-    entry = catalog.find("datasets", ref.name, task)
-    given = {"task": task} if entry.takes_task else {}
-    # Absolute: datasets name files below their own folder, and a relative one could be taken for a folder in it.
-    return entry.build()(data_root.absolute(), **given, **_as_arguments(ref.options))  # type: ignore[no-any-return]
-
-
-def _as_arguments(options: dict[str, object]) -> dict[str, object]:
-    # JSON knows no tuples; `build` signatures do.
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-
-
-class DataState(NamedTuple):
-    """How a run's data lie here now. revision: None where they do not; problem: why not, one line, else None.
-
-    split_sizes: images of each split; None where they are not known here.
-    """
-
-    revision: str | None
-    problem: str | None = None
-    split_sizes: Mapping[str, int] | None = None
-
-
-def revisions(runs: Sequence[RunSpec], data_root: Path, *, plugins: bool = False) -> dict[str, str | None]:
-    """run_id -> revision of its data as they lie here now; None where they are not here or not whole.
-
-    plugins: also of somebody's own datasets, which runs their code; without, theirs is None.
-    """
-    return {run: state.revision for run, state in data_states(runs, data_root, plugins=plugins).items()}
-
-
-def data_states(runs: Sequence[RunSpec], data_root: Path, *, plugins: bool = False) -> dict[str, DataState]:
-    """run_id -> `DataState`; builds each dataset once. Without `plugins` nothing is known of somebody's own."""
-    known: dict[str, DataState] = {}
-    found: dict[str, DataState] = {}
-    for run in runs:
-        key = json.dumps([run.task, run.dataset.model_dump(mode="json")], sort_keys=True)
-        if key not in known:
-            known[key] = _data_state(run, data_root) if plugins or ":" not in run.dataset.name else DataState(None)
-        found[run.run_id] = known[key]
-    return found
-
-
-def _data_state(run: RunSpec, data_root: Path) -> DataState:
-    try:
-        info = load_dataset(run.task, run.dataset, data_root).info
-        return DataState(info.revision, split_sizes=info.split_sizes)
-    except (
-        Exception
-    ) as error:  # whatever is wrong with the data or a plug-in, the run itself fails of; the suite goes on
-        return DataState(None, (str(error).strip().splitlines() or [type(error).__name__])[0])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from cvbench import catalog
+from cvbench.data_here import load_dataset
 from cvbench.environment import environment
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import (
@@ -30,7 +31,7 @@ from cvbench.record import (
     write_record,
 )
 from cvbench.spec import SUBMITTED, DatasetRef, ModelRef, Recipe, RunSpec
-from cvbench.store import Store, load_dataset, slug
+from cvbench.store import Store, slug
 
 if TYPE_CHECKING:
     from cvbench.arrays import Arrays

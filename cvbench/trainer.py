@@ -21,8 +21,8 @@ from cvbench.devices import Accelerator
 from cvbench.machine import Machine
 from cvbench.sharding import sharded
 from cvbench.spec import Recipe, RunSpec
-from cvbench.store import BEST
 from cvbench.trackers import build_tracker
+from cvbench.working import BEST
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def test_scores_equal_scikit_learns_from_the_saved_model(tmp_path: Path) -> None
     (spec,) = specs(tmp_path)
     folder = tmp_path / "digits" / "mlp" / spec.run_id
     record = finish(spec, folder, machine(tmp_path))
-    from cvbench.store import load_dataset
+    from cvbench.data_here import load_dataset
 
     split = load_dataset(spec.task, spec.dataset, tmp_path).splits["test"]
     images = torch.from_numpy(np.stack([sample.image for sample in split])).permute(0, 3, 1, 2).float() / 255

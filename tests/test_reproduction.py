@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from cvbench.data_here import load_dataset
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.plan import plan
 from cvbench.record import Record
 from cvbench.reproducible import check_trained_here, data_differences, find_record, moved_on, with_weights
 from cvbench.reproduction import changed, compared, same_machine
 from cvbench.spec import DatasetRef, ModelRef, RunSpec, Weights
-from cvbench.store import load_dataset
 from cvbench.suite import load_suite
 from tests import records
 from tests.records import record, spec

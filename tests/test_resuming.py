@@ -15,11 +15,13 @@ import torch
 
 from cvbench import randomness, results
 from cvbench.checkpoints import Best, clear
+from cvbench.data_here import load_dataset
 from cvbench.harness import run as run_here
 from cvbench.machine import Machine
 from cvbench.resuming import conditions, look
 from cvbench.spec import RunSpec
-from cvbench.store import CHECKPOINT, Store, load_dataset
+from cvbench.store import Store
+from cvbench.working import CHECKPOINT
 from tests.killing import differences, left_by, tried
 from tests.test_harness import RCNN, TELLER, machine, specs
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cvbench.data_here import data_states, load_dataset, revisions
 from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.record import EvidenceFile, Record, write_record
 from cvbench.spec import Augment, DatasetRef, ModelRef, Recipe, RunSpec, Weights
-from cvbench.store import Failure, Store, data_states, load_dataset, revisions, slug
+from cvbench.store import Failure, Store, slug
 from cvbench.yamlfile import read_yaml
 from tests.data.captioned import draw, write
 from tests.records import facts, record, spec

@@ -20,13 +20,14 @@ from cvbench.arrays import digest, load_arrays
 from cvbench.claims import hold
 from cvbench.claims_file import load_claims
 from cvbench.cli import main
+from cvbench.data_here import load_dataset
 from cvbench.harness import run
 from cvbench.leaderboard import rank
 from cvbench.machine import Machine
 from cvbench.plan import plan
 from cvbench.record import Record, load_records, read_record
 from cvbench.scoring.by_name import scoring_of
-from cvbench.store import Store, load_dataset
+from cvbench.store import Store
 from cvbench.submissions import submitted
 from cvbench.suite import load_suite
 from cvbench.table import metrics_table

@@ -11,10 +11,11 @@ from cvbench import catalog
 from cvbench.arrays import Arrays, digest, load_arrays
 from cvbench.auditing.report import Problem
 from cvbench.data.base import DataError
+from cvbench.data_here import load_dataset
 from cvbench.record import Record
 from cvbench.scored import on_test, scored
 from cvbench.scoring.by_name import scoring_of
-from cvbench.store import load_dataset, truth_name
+from cvbench.store import truth_name
 
 TOLERANCE = 1e-9
 

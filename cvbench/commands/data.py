@@ -159,8 +159,8 @@ def _root(machine: Path | None, data_root: Path | None) -> Path:
 
 def _build(name: str, given: Sequence[str], task: str | None, root: Path) -> Dataset:
     """The dataset of that name with its options. Raises ValueError for unknown names, options and values."""
+    from cvbench.data_here import load_dataset
     from cvbench.spec import DatasetRef
-    from cvbench.store import load_dataset
 
     entry = catalog.find("datasets", name, task)
     values, wrong = catalog.complete(entry, options.key_values(given, name))
@@ -173,9 +173,9 @@ def _build(name: str, given: Sequence[str], task: str | None, root: Path) -> Dat
 
 def _state(entry: catalog.Entry, root: Path) -> dict[str, Any]:
     """Whether the dataset is here (with its default options), and how it can be had."""
+    from cvbench.data_here import load_dataset
     from cvbench.declaration import read
     from cvbench.spec import DatasetRef
-    from cvbench.store import load_dataset
 
     literals = read(entry.file).literals if entry.file else {}
     if literals.get("FILES"):

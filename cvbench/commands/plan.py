@@ -39,9 +39,9 @@ def plan(
 
     from cvbench import catalog
     from cvbench.commands.stages import first_stage, listed, remarks, standing
+    from cvbench.data_here import DataState, data_states
     from cvbench.placement import placement
     from cvbench.queued import queued
-    from cvbench.store import DataState, data_states
     from cvbench.store import Store as RunStore
     from cvbench.suite import load_suite
 

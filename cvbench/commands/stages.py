@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from cvbench.commands import options
 
 if TYPE_CHECKING:
+    from cvbench.data_here import DataState
     from cvbench.plan import Line
     from cvbench.spec import RunSpec, Suite
-    from cvbench.store import DataState, Store
+    from cvbench.store import Store
     from cvbench.tuning import Tuned, Tuning
 
 
@@ -27,12 +28,12 @@ class First(NamedTuple):
 
 
 def standing(suite: Suite, store: Store, data_root: Path, *, plugins: bool = False) -> Tuned:
-    """The suite as far as the store's candidates tell. plugins: see `store.data_states`.
+    """The suite as far as the store's candidates tell. plugins: see `data_here.data_states`.
 
     Raises ValueError where candidates could not be chosen among, because their data have no val split.
     """
+    from cvbench.data_here import data_states
     from cvbench.plan import lines
-    from cvbench.store import data_states
     from cvbench.tuning import tuned_in
 
     candidates = [run for line in lines(suite) if line.tuned for run in line.candidates]

@@ -15,12 +15,12 @@ from torch import Tensor
 from cvbench.callbacks import derived_seed
 from cvbench.contracts.base import Contract
 from cvbench.data.base import Dataset, DatasetInfo
+from cvbench.data_here import load_dataset
 from cvbench.finalising import seed_everything
 from cvbench.harness import build_model, task_class
 from cvbench.loading.datamodule import DataModule
 from cvbench.machine import Machine
 from cvbench.spec import DatasetRef, ModelRef, Recipe
-from cvbench.store import load_dataset
 from cvbench.tasks.base import Task
 
 SCENES = 4

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cvbench import catalog
+from cvbench.data_here import load_dataset
 from cvbench.diagnosis.finding import Finding
 from cvbench.entry import Entry
 from cvbench.spec import DatasetRef
-from cvbench.store import load_dataset
 
 
 def packs(root: Path) -> Iterator[Finding]:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from cvbench.data_here import revisions
 from cvbench.events import Event
 from cvbench.executors.base import Executor, Job, OnEvent, Outcomes, Rerun, is_due, unique
 from cvbench.executors.meeting import Meeting
 from cvbench.machine import Machine
 from cvbench.placement import Placement, placement
 from cvbench.spec import RunSpec
-from cvbench.store import Store, revisions
+from cvbench.store import Store
 
 
 def execute(

@@ -17,6 +17,7 @@ import pytest
 
 from cvbench.arrays import save_arrays
 from cvbench.data.files import sha256
+from cvbench.data_here import revisions
 from cvbench.events import Event
 from cvbench.executors import ray, slurm
 from cvbench.executors.base import Job, Outcomes, StoppedError, Work, killed
@@ -28,7 +29,8 @@ from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.queued import note
 from cvbench.record import EvidenceFile, write_record
 from cvbench.spec import RunSpec
-from cvbench.store import CHECKPOINT, Store, revisions
+from cvbench.store import Store
+from cvbench.working import CHECKPOINT
 from tests import records
 from tests.executors.suites import machine, suite
 

@@ -18,6 +18,7 @@ import pytest
 from cvbench.arrays import digest, save_arrays
 from cvbench.cli import main
 from cvbench.data.files import sha256
+from cvbench.data_here import load_dataset
 from cvbench.events import Event
 from cvbench.evidence import RunEvidence
 from cvbench.executors.execute import execute
@@ -29,7 +30,7 @@ from cvbench.metrics.version import EVALUATOR_VERSION
 from cvbench.plan import plan
 from cvbench.record import EvidenceFile, load_records, write_record
 from cvbench.spec import RunSpec
-from cvbench.store import Failure, Store, load_dataset
+from cvbench.store import Failure, Store
 from cvbench.suite import load_suite
 from tests.records import facts, record
 from tests.test_harness import machine as one_machine
