@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from cvbench.failure import Failure as Failure
 from cvbench.metrics.version import EVALUATOR_VERSION
@@ -34,9 +34,6 @@ from cvbench.working import (
     remove,
     to_disk,
 )
-
-if TYPE_CHECKING:
-    pass  # brings numpy, which `cvbench plan` can do without
 
 State = Literal["done", "missing", "failed", "outdated", "stale"]
 
