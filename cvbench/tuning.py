@@ -144,7 +144,8 @@ def tuned_in(
     """The same from what a store holds; a record of other data than are here now, or of an older evaluator, decides
     nothing.
 
-    revisions: asked for those candidates that have a record, see `data_here.revisions`. any_evaluator: take old scores too.
+    revisions: asked for those candidates that have a record, see `data_here.revisions`. any_evaluator: take old scores,
+    too.
     """
     found = lines(suite)
     tried = [run for line in found if line.tuned for run in line.candidates]
