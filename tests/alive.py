@@ -8,13 +8,22 @@ from typing import Any
 
 
 def workers(main: int) -> list[int]:
-    """The process ids of a suite's workers."""
+    """The process ids of a suite's workers, be they its own or those of a cluster's processes that it has started."""
+    return [one for one in descendants(main) if b"spawn_main" in _read(Path(f"/proc/{one}/cmdline"))]
+
+
+def descendants(process: int) -> list[int]:
+    """The process ids of its children, of theirs, and so on."""
+    # A child belongs to the thread that started it.
+    children = [int(one) for file in Path(f"/proc/{process}/task").glob("*/children") for one in _read(file).split()]
+    return [one for child in children for one in (child, *descendants(child))]
+
+
+def _read(file: Path) -> bytes:
     try:
-        # A child belongs to the thread that started it.
-        children = [one for file in Path(f"/proc/{main}/task").glob("*/children") for one in file.read_text().split()]
-        return [int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        return file.read_bytes()
     except OSError:  # ended just now
-        return []
+        return b""
 
 
 def gone(process: int) -> bool:
