@@ -57,7 +57,7 @@ class Distributed:
             try:
                 outcomes = self._together(job, machine, folder, follow)
             except LostError as lost:
-                self.stop()
+                self._processes.stop()
                 return Failure(run_id=run.run_id, kind="LostError", message=str(lost), failed_at=datetime.now(UTC))
         if limit.late:
             return Failure.late(run, limit.seconds, _tail(folder / "processes.txt"))
@@ -79,15 +79,15 @@ class Distributed:
 
     @contextlib.contextmanager
     def _limited(self, seconds: float | None) -> Iterator[_Limit]:
-        limit = _Limit(seconds, self.stop)
+        limit = _Limit(seconds, self._processes.stop)
         try:
             yield limit
         finally:
             limit.end()
 
     def stop(self) -> None:
-        """Ends all processes of the run that are this post's; the others' end as they miss them."""
-        self._processes.stop()
+        """Ends all processes of the run that are this post's, for good; the others' end as they miss them."""
+        self._processes.close()
 
 
 def follow(meeting: Meeting, machine: Machine) -> int:
