@@ -30,6 +30,8 @@ SHARED_DISK_SECONDS = 30.0
 _OWN_PLACES = ("data_root", "cache")
 # What the first process of a run says when it begins, after torch is imported.
 _BEGAN = "@began"
+# Kinds of events that a run's output may tell of; how it ended is told otherwise.
+_ON_THE_WAY = ("start", "resume", "retry", "step", "epoch", "finalise", "test", "note")
 
 
 class Distributed:
@@ -48,11 +50,14 @@ class Distributed:
         job = _write_job(folder / name, run.model_dump(mode="json"), machine, folder)
         with self._limited(machine.time_limit) as limit:
 
-            def follow(line: str) -> None:
-                if line.startswith(_BEGAN):
+            def follow(line: str) -> bool:
+                if line.rstrip() == _BEGAN:
                     limit.begin()
                 elif (event := heard(line, run)) is not None:
                     tell(event)
+                else:
+                    return False
+                return True
 
             try:
                 outcomes = self._together(job, machine, folder, follow)
@@ -66,7 +71,7 @@ class Distributed:
             return None
         return _why(run, outcomes, folder)
 
-    def _together(self, job: Path, machine: Machine, folder: Path, on_line: Callable[[str], None]) -> list[Outcome]:
+    def _together(self, job: Path, machine: Machine, folder: Path, on_line: Callable[[str], bool]) -> list[Outcome]:
         """How the run went on every post, by rank."""
         log = folder / "processes.txt"
         if self.meeting is None:
@@ -121,7 +126,7 @@ def _take_part(meeting: Meeting, call: Call, processes: Processes, machine: Mach
             )
         job = _write_job(folder / f"job-{rank}.json", given["spec"], own, folder)
         log, threads = folder / f"processes-{rank}.txt", {"OMP_NUM_THREADS": str(own.threads or 1)}
-        outcome = _carry_out(meeting, call, processes, job, own, threads, log, lambda line: None)
+        outcome = _carry_out(meeting, call, processes, job, own, threads, log, lambda line: False)
     except (OSError, ValueError) as error:
         return str(error)
     if outcome == "done":
@@ -138,7 +143,7 @@ def _carry_out(
     machine: Machine,
     environment: Mapping[str, str],
     log: Path,
-    on_line: Callable[[str], None],
+    on_line: Callable[[str], bool],
 ) -> Outcome:
     """Runs this post's processes; they are ended where another post's fail, or would wait for ever for a lost one's."""
     with _watch(meeting, call, processes) as stopped:
@@ -216,9 +221,15 @@ def said(event: Event) -> str:
 
 
 def heard(line: str, run: RunSpec) -> Event | None:
-    """The event that a line of output tells; None where it is something else."""
-    kind, _, text = line.partition(" ")
-    return Event(**(json.loads(text) | {"run": run})) if kind == "@event" else None
+    """The event on a run's way that a line of output tells; None where it is something else, whatever a run prints."""
+    mark, _, text = line.partition(" ")
+    if mark != "@event":
+        return None
+    try:
+        event = Event(**(json.loads(text) | {"run": run}))
+    except (ValueError, TypeError):  # no JSON, no mapping, other fields
+        return None
+    return event if event.kind in _ON_THE_WAY else None
 
 
 class _Limit:
@@ -230,7 +241,7 @@ class _Limit:
         self._timer = None if seconds is None else threading.Timer(seconds + STACKS_SECONDS, self._reached)
 
     def begin(self) -> None:
-        if self._timer is not None:
+        if self._timer is not None and self._timer.ident is None:  # a line of output may come twice
             self._timer.start()
 
     def end(self) -> None:

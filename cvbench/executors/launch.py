@@ -75,9 +75,10 @@ class Processes:
         self._closed = False
 
     def run(
-        self, arguments: list[str], environment: Mapping[str, str], log: Path, on_line: Callable[[str], None]
+        self, arguments: list[str], environment: Mapping[str, str], log: Path, on_line: Callable[[str], bool]
     ) -> int:
-        """Runs to the end; the exit code. Standard output goes to `on_line` by lines; errors, redacted, to `log`.
+        """Runs to the end; the exit code. Standard output goes to `on_line` by lines; errors, and the lines that
+        `on_line` says it did not understand, redacted, to `log`.
 
         What the child leaves behind is ended. Raises RuntimeError after `close`.
         """
@@ -85,7 +86,9 @@ class Processes:
             with log.open("w", encoding="utf-8") as errors, self._started(arguments, environment, errors) as process:
                 try:
                     for line in _lines(process):
-                        on_line(line)
+                        if not on_line(line):
+                            errors.write(line)
+                            errors.flush()  # the child writes there as well
                     process.wait()
                 finally:  # a signal that SLURM sends, say: the processes must not outlive this
                     self.stop()
@@ -149,9 +152,9 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
             if not read:
                 break
             *whole, rest = (rest + read).split(b"\n")
-            yield from (line.decode("utf-8") + "\n" for line in whole)
+            yield from (line.decode(errors="replace") + "\n" for line in whole)
     if rest:
-        yield rest.decode("utf-8")
+        yield rest.decode(errors="replace")
 
 
 def _redact(path: Path) -> None:

@@ -124,10 +124,16 @@ class Requeued:
     path: tuple[str, ...]
 
     def __call__(self) -> Event:
-        return perform(self.job, self.path, lambda event: print(said(event), flush=True))
+        return perform(self.job, self.path, _say)
 
     def checkpoint(self) -> Any:
         return _submitit().helpers.DelayedSubmission(replace(self, job=replace(self.job, begun=True)))
+
+
+def _say(event: Event) -> None:
+    """Progress is worth less than the run: where it cannot be written, on a full disk, the run goes on."""
+    with contextlib.suppress(OSError):
+        print(said(event), flush=True)
 
 
 @dataclass

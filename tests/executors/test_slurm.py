@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from cvbench.events import Event
 from cvbench.executors import slurm
+from cvbench.executors.base import Job, OnEvent
 from cvbench.executors.execute import execute
 from cvbench.store import Store
 from tests.executors import fake_slurm
@@ -115,6 +117,22 @@ def test_in_a_job_a_run_that_is_late_is_ended_as_on_this_machine(
     on = machine(tmp_path, executor="slurm", slurm={"cluster": "local"}, time_limit=5)
     ((_, failure),) = execute([run], tmp_path / "runs", on).failed
     assert failure.kind == "time_limit"
+
+
+def test_a_job_whose_log_is_full_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    def one_event(job: Job, path: object, tell: OnEvent) -> Event:
+        tell(Event("start", job.run))
+        return Event("done", job.run)
+
+    (run,) = suite(tmp_path)
+    monkeypatch.setattr(slurm, "perform", one_event)
+    monkeypatch.setattr(sys, "stdout", Full())
+    job = Job(run, tmp_path, machine(tmp_path), "missing", None)
+    assert slurm.Requeued(job, ())() == Event("done", run)
 
 
 def test_an_array_of_which_one_job_dies_and_one_goes_back_into_the_queue(
