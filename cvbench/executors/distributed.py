@@ -43,7 +43,7 @@ class Distributed:
         self._tries = 0
 
     def run(self, run: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Failure | None:
-        """Runs to the end and returns None, or why it failed."""
+        """Runs to the end and returns None, or why it failed. Raises LostError, which ends the suite."""
         self._tries += 1
         # Another name each time: a node that shares the disk may still see the file of the last try.
         name = "job.json" if self.meeting is None else f"job-try{self._tries}.json"
@@ -63,7 +63,8 @@ class Distributed:
                 outcomes = self._together(job, machine, folder, follow)
             except LostError as lost:
                 self._processes.stop()
-                return Failure(run_id=run.run_id, kind="LostError", message=str(lost), failed_at=datetime.now(UTC))
+                left = "what is not done stays missing, and the same command on all nodes goes on from there"
+                raise LostError(f"{lost}; {left}") from lost
         if limit.late:
             return Failure.late(run, limit.seconds, _tail(folder / "processes.txt"))
         if set(outcomes) == {"done"} and (folder / "record.json").is_file():
@@ -78,7 +79,12 @@ class Distributed:
             code = self._processes.run(*_launch(job, machine, None, 0, self.environment), log, on_line)
             return ["done" if code == 0 else str(code)]
         call = self.meeting.call(str(job.absolute()), free_port())
-        outcome = _carry_out(self.meeting, call, self._processes, job, machine, self.environment, log, on_line)
+        try:
+            outcome = _carry_out(self.meeting, call, self._processes, job, machine, self.environment, log, on_line)
+        except Exception as error:  # a full disk, say: the others must not wait for this post
+            self.meeting.report(call, str(error) or type(error).__name__)
+            self.meeting.settle(call)
+            raise
         self.meeting.report(call, outcome)
         return self.meeting.settle(call)
 
