@@ -7,7 +7,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ SIGNAL_SECONDS = 60
 
 
 class SlurmExecutor:
-    """Submits all jobs at once and waits for them; detached, it leaves them to the queue.
+    """Submits all jobs at once, in arrays, and waits for them; detached, it leaves them to the queue.
 
     Job scripts, logs and what submitit passes between processes lie in `<store>/slurm`, for this user's eyes only.
     """
@@ -44,14 +44,16 @@ class SlurmExecutor:
         waiting = iter(jobs)
         # A queue takes them all; this machine, where jobs are tried, as many as may run at once.
         while batch := list(itertools.islice(waiting, MOST_IN_ARRAY if on_slurm else self.place.jobs or 1)):
-            yield from self._submit(queue, batch)
+            array = yield from self._submit(queue, batch)
             if not on_slurm:
                 yield from self._wait()
+            elif self.place.jobs:  # a limit that SLURM keeps within an array: the next one waits for this one
+                queue.update_parameters(slurm_additional_parameters={"dependency": f"afterany:{array}"})
         yield from self._wait()
 
     def close(self) -> None:
         if self.pending and self.machine.slurm.cluster == "slurm":
-            arrays = sorted({one.handle.job_id.partition("_")[0] for one in self.pending})
+            arrays = sorted({_array(one.handle) for one in self.pending})
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # SLURM does not answer
                 subprocess.run(["scancel", *arrays], check=False, timeout=60)
             return
@@ -88,7 +90,8 @@ class SlurmExecutor:
         )
         return queue
 
-    def _submit(self, queue: Any, jobs: Sequence[Job]) -> Iterator[Event]:
+    def _submit(self, queue: Any, jobs: Sequence[Job]) -> Generator[Event, None, str]:
+        """Returns SLURM's number of the array."""
         try:
             with queue.batch():  # one array, not a thousand calls of sbatch
                 handles = [queue.submit(Requeued(job, tuple(sys.path))) for job in jobs]
@@ -99,6 +102,7 @@ class SlurmExecutor:
                 yield Event("submitted", job.run, message=f"job {handle.job_id}, its log {handle.paths.stderr}")
             else:
                 self.pending.append(_Submitted(job, handle))
+        return _array(handles[0])
 
     def _wait(self) -> Iterator[Event | None]:
         asked = time.monotonic()
@@ -164,6 +168,11 @@ class _Submitted:
             message = f"SLURM's job {self.handle.job_id} ended without a word ({state}); see {log}"
             return failed(Store(self.job.store), self.job.run, lost(self.job.run, message, text))
         return event
+
+
+def _array(handle: Any) -> str:
+    number: str = handle.job_id.partition("_")[0]
+    return number
 
 
 def _submitit() -> Any:

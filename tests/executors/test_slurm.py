@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -61,6 +62,23 @@ def test_the_job_script_asks_for_what_machine_yaml_says(tmp_path: Path, sbatch: 
     folder = tmp_path / "runs" / "slurm"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert len(list(folder.rglob("*_submitted.pkl"))) == 3
+
+
+@pytest.mark.parametrize(("jobs", "waits"), [(1, [None, "afterany:1", "afterany:2"]), (None, [None, None, None])])
+def test_the_limit_of_jobs_is_that_of_all_arrays(
+    tmp_path: Path, sbatch: Path, monkeypatch: pytest.MonkeyPatch, jobs: int | None, waits: list[str | None]
+) -> None:
+    """Five runs, where SLURM takes two an array; of the last run alone it makes none."""
+    monkeypatch.setattr(slurm, "MOST_IN_ARRAY", 2)
+    numbered = 'here=$(dirname "$0")\necho >> $here/asked\nn=$(wc -l < $here/asked)\ncp "$1" $here/script$n.sh\n'
+    (sbatch / "sbatch").write_text(f'#!/bin/sh\n{numbered}echo "Submitted batch job $n"\n')
+    on = machine(tmp_path, executor="slurm", jobs=jobs)
+    runs = suite(tmp_path, seeds=[0, 1, 2, 3, 4])
+    assert execute(runs, tmp_path / "runs", on, detach=True).submitted == runs
+    scripts = [(sbatch / f"script{number}.sh").read_text() for number in (1, 2, 3)]
+    found = [re.search(r"^#SBATCH --dependency=(\S+)", script, re.MULTILINE) for script in scripts]
+    assert [one and one[1] for one in found] == waits
+    assert [f"--array=0-1%{jobs or 2}\n" in script for script in scripts] == [True, True, False]
 
 
 def test_sbatch_that_refuses_is_told(tmp_path: Path, sbatch: Path) -> None:
