@@ -30,6 +30,8 @@ SHARED_DISK_SECONDS = 30.0
 _OWN_PLACES = ("data_root", "cache")
 # What the first process of a run says when it begins, after torch is imported.
 _BEGAN = "@began"
+# Kinds of events that a run's output may tell of; how it ended is told otherwise.
+_ON_THE_WAY = ("start", "resume", "retry", "step", "epoch", "finalise", "test", "note")
 
 
 class Distributed:
@@ -41,24 +43,28 @@ class Distributed:
         self._tries = 0
 
     def run(self, run: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Failure | None:
-        """Runs to the end and returns None, or why it failed."""
+        """Runs to the end and returns None, or why it failed. Raises LostError, which ends the suite."""
         self._tries += 1
         # Another name each time: a node that shares the disk may still see the file of the last try.
         name = "job.json" if self.meeting is None else f"job-try{self._tries}.json"
         job = _write_job(folder / name, run.model_dump(mode="json"), machine, folder)
         with self._limited(machine.time_limit) as limit:
 
-            def follow(line: str) -> None:
-                if line.startswith(_BEGAN):
+            def follow(line: str) -> bool:
+                if line.rstrip() == _BEGAN:
                     limit.begin()
                 elif (event := heard(line, run)) is not None:
                     tell(event)
+                else:
+                    return False
+                return True
 
             try:
                 outcomes = self._together(job, machine, folder, follow)
             except LostError as lost:
-                self.stop()
-                return Failure(run_id=run.run_id, kind="LostError", message=str(lost), failed_at=datetime.now(UTC))
+                self._processes.stop()
+                left = "what is not done stays missing, and the same command on all nodes goes on from there"
+                raise LostError(f"{lost}; {left}") from lost
         if limit.late:
             return Failure.late(run, limit.seconds, _tail(folder / "processes.txt"))
         if set(outcomes) == {"done"} and (folder / "record.json").is_file():
@@ -66,28 +72,33 @@ class Distributed:
             return None
         return _why(run, outcomes, folder)
 
-    def _together(self, job: Path, machine: Machine, folder: Path, on_line: Callable[[str], None]) -> list[Outcome]:
+    def _together(self, job: Path, machine: Machine, folder: Path, on_line: Callable[[str], bool]) -> list[Outcome]:
         """How the run went on every post, by rank."""
         log = folder / "processes.txt"
         if self.meeting is None:
             code = self._processes.run(*_launch(job, machine, None, 0, self.environment), log, on_line)
             return ["done" if code == 0 else str(code)]
         call = self.meeting.call(str(job.absolute()), free_port())
-        outcome = _carry_out(self.meeting, call, self._processes, job, machine, self.environment, log, on_line)
+        try:
+            outcome = _carry_out(self.meeting, call, self._processes, job, machine, self.environment, log, on_line)
+        except Exception as error:  # a full disk, say: the others must not wait for this post
+            self.meeting.report(call, str(error) or type(error).__name__)
+            self.meeting.settle(call)
+            raise
         self.meeting.report(call, outcome)
         return self.meeting.settle(call)
 
     @contextlib.contextmanager
     def _limited(self, seconds: float | None) -> Iterator[_Limit]:
-        limit = _Limit(seconds, self.stop)
+        limit = _Limit(seconds, self._processes.stop)
         try:
             yield limit
         finally:
             limit.end()
 
     def stop(self) -> None:
-        """Ends all processes of the run that are this post's; the others' end as they miss them."""
-        self._processes.stop()
+        """Ends all processes of the run that are this post's, for good; the others' end as they miss them."""
+        self._processes.close()
 
 
 def follow(meeting: Meeting, machine: Machine) -> int:
@@ -121,7 +132,7 @@ def _take_part(meeting: Meeting, call: Call, processes: Processes, machine: Mach
             )
         job = _write_job(folder / f"job-{rank}.json", given["spec"], own, folder)
         log, threads = folder / f"processes-{rank}.txt", {"OMP_NUM_THREADS": str(own.threads or 1)}
-        outcome = _carry_out(meeting, call, processes, job, own, threads, log, lambda line: None)
+        outcome = _carry_out(meeting, call, processes, job, own, threads, log, lambda line: False)
     except (OSError, ValueError) as error:
         return str(error)
     if outcome == "done":
@@ -138,7 +149,7 @@ def _carry_out(
     machine: Machine,
     environment: Mapping[str, str],
     log: Path,
-    on_line: Callable[[str], None],
+    on_line: Callable[[str], bool],
 ) -> Outcome:
     """Runs this post's processes; they are ended where another post's fail, or would wait for ever for a lost one's."""
     with _watch(meeting, call, processes) as stopped:
@@ -216,9 +227,15 @@ def said(event: Event) -> str:
 
 
 def heard(line: str, run: RunSpec) -> Event | None:
-    """The event that a line of output tells; None where it is something else."""
-    kind, _, text = line.partition(" ")
-    return Event(**(json.loads(text) | {"run": run})) if kind == "@event" else None
+    """The event on a run's way that a line of output tells; None where it is something else, whatever a run prints."""
+    mark, _, text = line.partition(" ")
+    if mark != "@event":
+        return None
+    try:
+        event = Event(**(json.loads(text) | {"run": run}))
+    except (ValueError, TypeError):  # no JSON, no mapping, other fields
+        return None
+    return event if event.kind in _ON_THE_WAY else None
 
 
 class _Limit:
@@ -230,7 +247,7 @@ class _Limit:
         self._timer = None if seconds is None else threading.Timer(seconds + STACKS_SECONDS, self._reached)
 
     def begin(self) -> None:
-        if self._timer is not None:
+        if self._timer is not None and self._timer.ident is None:  # a line of output may come twice
             self._timer.start()
 
     def end(self) -> None:

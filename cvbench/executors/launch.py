@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
 from cvbench.executors.place import Place
 from cvbench.machine import Machine
@@ -20,6 +25,8 @@ _LAUNCHER = frozenset(
     {"RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "ROLE_NAME", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE",
      "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 )  # fmt: skip
+# How often a child is looked at, whose end the pipe need not tell.
+LOOK_SECONDS = 1.0
 _TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
 
@@ -62,45 +69,92 @@ class Processes:
     """A child in a session of its own, so that it can be ended with all that it has started."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        # One thread runs, another may stop or close.
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def run(
-        self, arguments: list[str], environment: Mapping[str, str], log: Path, on_line: Callable[[str], None]
+        self, arguments: list[str], environment: Mapping[str, str], log: Path, on_line: Callable[[str], bool]
     ) -> int:
-        """Runs to the end; the exit code. Standard output goes to `on_line` by lines; errors, redacted, to `log`."""
+        """Runs to the end; the exit code. Standard output goes to `on_line` by lines; errors, and the lines that
+        `on_line` says it did not understand, redacted, to `log`.
+
+        What the child leaves behind is ended. Raises RuntimeError after `close`.
+        """
         try:
-            with log.open("w", encoding="utf-8") as errors:
-                process = subprocess.Popen(
-                    arguments, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, start_new_session=True
-                )
-                self._process = process
-                with process:  # closes the pipe
-                    try:
-                        for line in process.stdout or ():
-                            on_line(line)
-                    except BaseException:  # a signal that SLURM sends, say: the processes must not outlive this
-                        self.stop()
-                        raise
+            with log.open("w", encoding="utf-8") as errors, self._started(arguments, environment, errors) as process:
+                try:
+                    for line in _lines(process):
+                        if not on_line(line):
+                            errors.write(line)
+                            errors.flush()  # the child writes there as well
+                    process.wait()
+                finally:  # a signal that SLURM sends, say: the processes must not outlive this
+                    self.stop()
         finally:
+            with self._lock:
+                self._process = None
             _redact(log)
-        self._process = None
         return process.returncode
 
     def stop(self) -> None:
-        """Ends the child and all that it has started; nothing where none is alive."""
-        process = self._process
-        if process is None or process.poll() is not None:
+        """Ends the child and all that it has started, whether or not it lives itself; nothing where none runs."""
+        with self._lock:
+            process = self._process
+        if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(5)
-            finally:  # at once after a second Ctrl-C
-                if process.poll() is None:
-                    # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+        _signal(process, signal.SIGTERM)
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+        finally:  # at once after a second Ctrl-C
+            # The processes of the run see that torchrun is gone and end by themselves: `harness.main`.
+            _signal(process, signal.SIGKILL)
+            process.wait()
+
+    def close(self) -> None:
+        """Ends what runs, and what another thread is about to run."""
+        with self._lock:
+            self._closed = True
+        self.stop()
+
+    def _started(self, arguments: list[str], environment: Mapping[str, str], errors: TextIO) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("these processes have been stopped")
+            self._process = subprocess.Popen(
+                arguments, stdout=subprocess.PIPE, stderr=errors, env=environment, start_new_session=True
+            )
+            return self._process
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+        os.killpg(process.pid, number)
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """Its output, to the end of the pipe, or of the process: what it has started may keep the pipe open for ever."""
+    assert process.stdout is not None
+    rest, deadline = b"", math.inf
+    with selectors.DefaultSelector() as pipe:
+        pipe.register(process.stdout, selectors.EVENT_READ)
+        while time.monotonic() < deadline:
+            over = process.poll() is not None  # asked first: what it said last is in the pipe by now
+            if over and deadline == math.inf:
+                deadline = time.monotonic() + LOOK_SECONDS
+            if not pipe.select(0 if over else LOOK_SECONDS):
+                if over:
+                    break
+                continue
+            read = os.read(process.stdout.fileno(), 1 << 16)
+            if not read:
+                break
+            *whole, rest = (rest + read).split(b"\n")
+            yield from (line.decode(errors="replace") + "\n" for line in whole)
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def _redact(path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from cvbench.events import Event
 from cvbench.executors.base import Job, OnEvent, StoppedError
 from cvbench.executors.distributed import Distributed
-from cvbench.executors.meeting import Meeting
+from cvbench.executors.meeting import LostError, Meeting
 from cvbench.executors.settle import settle
 from cvbench.executors.worker import Worker
 from cvbench.failure import Failure
@@ -19,7 +19,7 @@ from cvbench.machine import Machine
 from cvbench.placement import Placement
 from cvbench.spec import RunSpec
 
-Told = queue.SimpleQueue[Event | None]
+Told = queue.SimpleQueue[Event | LostError | None]
 
 
 class LocalExecutor:
@@ -46,6 +46,8 @@ class LocalExecutor:
             except queue.Empty:
                 yield None
                 continue
+            if isinstance(event, LostError):
+                raise event
             if event is None:
                 left -= 1
             else:
@@ -84,6 +86,8 @@ class _Slot:
         try:
             while not self.stopped:
                 told.put(settle(self.due.get_nowait(), self._work, told.put))
+        except LostError as error:
+            told.put(error)
         except (queue.Empty, StoppedError):
             pass
         finally:

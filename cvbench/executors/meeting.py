@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import NamedTuple
 
+from cvbench.executors.base import StoppedError
 from cvbench.executors.place import Place, find_place
 from cvbench.machine import Machine
 
@@ -34,8 +35,8 @@ class Call(NamedTuple):
     port: int
 
 
-class LostError(RuntimeError):
-    """A post does not answer."""
+class LostError(StoppedError, ConnectionError):
+    """A post does not answer: no failure of the run, and the end of the suite."""
 
 
 @contextmanager

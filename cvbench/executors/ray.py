@@ -1,4 +1,8 @@
-"""Runs a suite on a Ray cluster: each run a task that asks for its CPUs and GPUs; workers live on between tasks."""
+"""Runs a suite on a Ray cluster: each run a task that asks for its CPUs and GPUs.
+
+Workers on CPUs live on between tasks. Those on GPUs end with their task: Ray gives the next one another GPU, and what
+has loaded CUDA stays on its first, whose memory it holds.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ class RayExecutor:
         ray = _ray()
         self._connect(ray)
         events = ray.util.queue.Queue(actor_options={"num_cpus": 0})
-        task = ray.remote(_perform).options(**self.requests())
+        task = ray.remote(**self.requests())(_perform)
         waiting = iter(jobs)
         while True:
             room = (self.place.jobs or MOST_AT_ONCE) - len(self.pending)
@@ -58,6 +62,7 @@ class RayExecutor:
         return {
             "num_cpus": self.place.cpus,
             "num_gpus": self.place.gpus,
+            "max_calls": 1 if self.place.gpus else 0,  # of one worker; 0: any number
             "max_retries": self.machine.ray.retries,
             "retry_exceptions": False,  # what a run raises it would raise again
         }

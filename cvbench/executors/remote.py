@@ -32,7 +32,7 @@ def perform(job: Job, path: Sequence[str], tell: OnEvent) -> Event:
 
 
 def _worker(environment: Mapping[str, str]) -> Worker:
-    """The worker of this process, which imports torch once for all runs that Ray sends here."""
+    """The worker of this process, which imports torch once for all runs that Ray sends here: on GPUs only one."""
     key = tuple(sorted(environment.items()))
     if key not in _kept:
         _kept[key] = Worker(environment)

@@ -7,7 +7,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ SIGNAL_SECONDS = 60
 
 
 class SlurmExecutor:
-    """Submits all jobs at once and waits for them; detached, it leaves them to the queue.
+    """Submits all jobs at once, in arrays, and waits for them; detached, it leaves them to the queue.
 
     Job scripts, logs and what submitit passes between processes lie in `<store>/slurm`, for this user's eyes only.
     """
@@ -51,14 +51,16 @@ class SlurmExecutor:
         waiting = iter([job for job in jobs if job.run.run_id not in going])
         # A queue takes them all; this machine, where jobs are tried, as many as may run at once.
         while batch := list(itertools.islice(waiting, MOST_IN_ARRAY if on_slurm else self.place.jobs or 1)):
-            yield from self._submit(queue, batch)
+            array = yield from self._submit(queue, batch)
             if not on_slurm:
                 yield from self._wait()
+            elif self.place.jobs:  # a limit that SLURM keeps within an array: the next one waits for this one
+                queue.update_parameters(slurm_additional_parameters={"dependency": f"afterany:{array}"})
         yield from self._wait()
 
     def close(self) -> None:
         if self.pending and self.machine.slurm.cluster == "slurm":
-            arrays = sorted({one.handle.job_id.partition("_")[0] for one in self.pending})
+            arrays = sorted({_array(one.handle) for one in self.pending})
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # SLURM does not answer
                 subprocess.run(["scancel", *arrays], check=False, timeout=60)
             return
@@ -96,7 +98,8 @@ class SlurmExecutor:
         )
         return queue
 
-    def _submit(self, queue: Any, jobs: Sequence[Job]) -> Iterator[Event]:
+    def _submit(self, queue: Any, jobs: Sequence[Job]) -> Generator[Event, None, str]:
+        """Returns SLURM's number of the array."""
         try:
             with queue.batch():  # one array, not a thousand calls of sbatch
                 handles = [queue.submit(Requeued(job, tuple(sys.path))) for job in jobs]
@@ -108,6 +111,7 @@ class SlurmExecutor:
                 yield Event("submitted", job.run, message=f"job {handle.job_id}, its log {handle.paths.stderr}")
             else:
                 self.pending.append(_Submitted(job, handle))
+        return _array(handles[0])
 
     def _wait(self) -> Iterator[Event | None]:
         asked = time.monotonic()
@@ -134,10 +138,16 @@ class Requeued:
 
     def __call__(self) -> Event:
         with redacting(1, 2):
-            return perform(self.job, self.path, lambda event: print(said(event), flush=True))
+            return perform(self.job, self.path, _say)
 
     def checkpoint(self) -> Any:
         return _submitit().helpers.DelayedSubmission(replace(self, job=replace(self.job, begun=True)))
+
+
+def _say(event: Event) -> None:
+    """Progress is worth less than the run: where it cannot be written, on a full disk, the run goes on."""
+    with contextlib.suppress(OSError):
+        print(said(event), flush=True)
 
 
 @dataclass
@@ -168,6 +178,11 @@ class _Submitted:
             message = f"SLURM's job {self.handle.job_id} ended without a word ({state}); see {log}"
             return failed(Store(self.job.store), self.job.run, lost(self.job.run, message, text))
         return event
+
+
+def _array(handle: Any) -> str:
+    number: str = handle.job_id.partition("_")[0]
+    return number
 
 
 def _submitit() -> Any:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import math
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from cvbench.apart import environment_of_processes
 from cvbench.events import Event
@@ -22,7 +25,13 @@ from cvbench.logs import STACKS_SECONDS
 from cvbench.machine import Machine
 from cvbench.spec import RunSpec
 
-_BEGAN = "began"
+_BEGAN, _LATE = "began", "late"
+# How often a worker is looked at: children of it, forked by whatever a run loads, keep its pipe open when it has died.
+LOOK_SECONDS = 1.0
+
+
+class _GoneError(Exception):
+    """The process has ended."""
 
 
 class Worker:
@@ -39,9 +48,10 @@ class Worker:
         """Runs to the end and returns None, or why it failed. A process that dies costs only this run."""
         process, pipe = self._started()
         try:
-            pipe.send((run, machine, folder))
-            failure = self._follow(pipe, run, machine.time_limit, tell)
-        except (EOFError, OSError):
+            with _errors_of_the_pipe():
+                pipe.send((run, machine, folder))
+            failure = _follow(process, pipe, run, machine.time_limit, tell)
+        except _GoneError:
             self._retire(process, pipe, patience=5)
             return killed(run, process.exitcode)
         except BaseException:  # a signal that SLURM sends, say: the process must not outlive this
@@ -51,20 +61,6 @@ class Worker:
             # The next run is to find all memory free, whatever an exception or a library still holds of it here.
             self._retire(process, pipe, patience=0)
         return failure
-
-    def _follow(self, pipe: Connection, run: RunSpec, time_limit: float | None, tell: OnEvent) -> Failure | None:
-        """What the process says of the run, until that ends or is late."""
-        deadline: float | None = None  # begins with the run, not with the import of torch
-        while pipe.poll(None if deadline is None else max(0.0, deadline - time.monotonic())):
-            message = pipe.recv()
-            if message == _BEGAN:
-                deadline = None if time_limit is None else time.monotonic() + time_limit + STACKS_SECONDS
-            elif isinstance(message, Event):
-                tell(message)
-            else:
-                return message  # type: ignore[no-any-return]
-        assert time_limit is not None
-        return Failure.late(run, time_limit)
 
     def _retire(self, process: BaseProcess, pipe: Connection, patience: float) -> None:
         """Ends the process; the next run starts another."""
@@ -89,6 +85,41 @@ class Worker:
             return self._alive
 
 
+def _follow(
+    process: BaseProcess, pipe: Connection, run: RunSpec, time_limit: float | None, tell: OnEvent
+) -> Failure | None:
+    """What the process says of the run, until that ends or is late. Raises _GoneError, and whatever `tell` raises."""
+    deadline = math.inf  # begins with the run, not with the import of torch
+    while (message := _next(process, pipe, deadline)) != _LATE:
+        if message == _BEGAN:
+            deadline = math.inf if time_limit is None else time.monotonic() + time_limit + STACKS_SECONDS
+        elif isinstance(message, Event):
+            tell(message)
+        else:
+            return message  # type: ignore[no-any-return]
+    assert time_limit is not None
+    return Failure.late(run, time_limit)
+
+
+def _next(process: BaseProcess, pipe: Connection, deadline: float) -> Any:
+    """What the process says next; `_LATE` when the deadline has passed. Raises _GoneError where it has ended."""
+    with _errors_of_the_pipe():
+        while not pipe.poll(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
+                return _LATE
+            if not process.is_alive() and not pipe.poll():
+                raise _GoneError
+        return pipe.recv()
+
+
+@contextlib.contextmanager
+def _errors_of_the_pipe() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise _GoneError from error
+
+
 def _spawn(environment: Mapping[str, str]) -> tuple[BaseProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -101,9 +132,10 @@ def _spawn(environment: Mapping[str, str]) -> tuple[BaseProcess, Connection]:
 
 
 def _end(process: BaseProcess, patience: float = 5) -> None:
-    """Waits `patience` seconds, then ends the process, by force if need be."""
+    """Waits `patience` seconds, then ends the process, by force if need be, with all that its runs have started."""
     try:
-        process.join(patience)
+        if process.is_alive():
+            process.join(patience)
         if process.is_alive():
             process.terminate()
             process.join(2)
@@ -111,10 +143,18 @@ def _end(process: BaseProcess, patience: float = 5) -> None:
         if process.is_alive():
             process.kill()
             process.join()
+        assert process.pid is not None
+        # None of its group is left, most often; or it had not come so far as to have one.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _serve(pipe: Connection) -> None:
-    """The worker's life: Ctrl-C is the parent's to handle, and a parent that dies takes the worker with it."""
+    """The worker's life: Ctrl-C is the parent's to handle, and a parent that dies takes the worker with it.
+
+    It leads a group of processes, so that it can be ended with all that its runs start.
+    """
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # SLURM may send it to all of a job: the parent knows what to do
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -153,4 +193,4 @@ def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)
+    os.killpg(os.getpid(), signal.SIGKILL)

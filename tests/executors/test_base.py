@@ -331,3 +331,14 @@ def test_events_survive_as_lines_of_output(tmp_path: Path) -> None:
     assert "\n" not in said(event)
     assert heard(said(event) + "\n", run) == event
     assert heard("@events are something else", run) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["@event x", "@event", "@event 3", "@event {}", '@event {"kind": "step", "colour": 1}', '@event {"kind": "party"}',
+     '@event {"kind": "failed"}', '@event {"kind": ["step"]}'],
+)  # fmt: skip
+def test_what_is_no_event_on_the_way_is_not_heard(tmp_path: Path, line: str) -> None:
+    """A model may print anything; how a run ended is told otherwise."""
+    (run,) = suite(tmp_path)
+    assert heard(line, run) is None

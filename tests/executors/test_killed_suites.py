@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.alive import gone, within, workers
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes to kill in Linux's /proc"),
@@ -59,30 +61,6 @@ def _without_costs(part: Any) -> Any:
     if isinstance(part, dict):
         return {key: _without_costs(value) for key, value in part.items() if key not in COSTS}
     return [_without_costs(one) for one in part] if isinstance(part, list) else part
-
-
-def workers(main: int) -> list[int]:
-    """The process ids of a suite's workers."""
-    try:
-        # A child belongs to the thread that started it.
-        children = [one for file in Path(f"/proc/{main}/task").glob("*/children") for one in file.read_text().split()]
-        return [int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
-    except OSError:  # ended just now
-        return []
-
-
-def gone(process: int) -> bool:
-    try:
-        return ") Z " in Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return True
-
-
-def within(seconds: float, condition: Any) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (met := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(met)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from cvbench.executors.launch import Processes, command, surroundings
 from cvbench.executors.place import Place
 from cvbench.machine import Machine
+from tests.alive import gone, within
 
 JOB = Path("/runs/job with spaces.json")
 OUTER = {
@@ -56,7 +58,12 @@ def test_a_launchers_process_has_one_of_its_own_with_the_same_place() -> None:
 def test_lines_errors_and_the_exit_code_come_back(tmp_path: Path, code: int) -> None:
     lines: list[str] = []
     program = f"import sys; print('one'); print('two'); print('oh', file=sys.stderr); sys.exit({code})"
-    found = Processes().run([sys.executable, "-c", program], {}, tmp_path / "log.txt", lines.append)
+
+    def understood(line: str) -> bool:
+        lines.append(line)
+        return True
+
+    found = Processes().run([sys.executable, "-c", program], {}, tmp_path / "log.txt", understood)
     assert found == code
     assert lines == ["one\n", "two\n"]
     assert (tmp_path / "log.txt").read_text() == "oh\n"
@@ -71,17 +78,47 @@ def test_a_child_is_ended_with_what_it_has_started(tmp_path: Path) -> None:
         "print('ready', flush=True)\n"
         "time.sleep(600)\n"
     )
-    code = processes.run([sys.executable, "-c", program], {}, tmp_path / "log.txt", lambda line: processes.stop())
+    code = processes.run(
+        [sys.executable, "-c", program], {}, tmp_path / "log.txt", lambda line: processes.stop() is None
+    )
     assert code == -15
     processes.stop()  # nothing is left to be ended
-    deadline = time.monotonic() + 20
-    while _alive(int(grandchild.read_text())) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _alive(int(grandchild.read_text()))
+    assert within(20, lambda: gone(int(grandchild.read_text())))
 
 
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def test_what_a_child_leaves_behind_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """It has the pipe's other end, too."""
+    lines: list[str] = []
+    began = time.monotonic()
+    with_child = ["sh", "-c", "sleep 30 & echo $!; exit 3"]
+    assert Processes().run(with_child, {"PATH": os.environ["PATH"]}, tmp_path / "log.txt", lines.append) == 3
+    assert time.monotonic() - began < 20
+    (left,) = lines
+    assert within(5, lambda: gone(int(left)))
+
+
+def test_output_that_nobody_understands_is_kept(tmp_path: Path) -> None:
+    """Bytes that are no text, and a last line without an end."""
+    lines: list[str] = []
+    program = ["printf", "@event one\\nnot \\377 text\\nhalf"]
+
+    def understood(line: str) -> bool:
+        lines.append(line)
+        return line.startswith("@event")
+
+    assert Processes().run(program, {"PATH": os.environ["PATH"]}, tmp_path / "log.txt", understood) == 0
+    assert lines == ["@event one\n", "not \N{REPLACEMENT CHARACTER} text\n", "half"]
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "not \N{REPLACEMENT CHARACTER} text\nhalf"
+
+
+def test_a_child_that_closes_its_output_is_waited_for(tmp_path: Path) -> None:
+    silent = ["sh", "-c", "exec >&-; sleep 2; exit 3"]
+    assert Processes().run(silent, {"PATH": os.environ["PATH"]}, tmp_path / "log.txt", print) == 3
+
+
+def test_what_is_closed_before_it_begins_does_not_begin(tmp_path: Path) -> None:
+    processes = Processes()
+    processes.close()
+    with pytest.raises(RuntimeError, match="have been stopped"):
+        processes.run(["sh", "-c", f"touch {tmp_path}/begun"], dict(os.environ), tmp_path / "log.txt", print)
+    assert not (tmp_path / "begun").exists()

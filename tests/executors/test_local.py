@@ -18,6 +18,7 @@ from cvbench.arrays import load_arrays
 from cvbench.events import Event
 from cvbench.executors.execute import execute
 from cvbench.store import Store
+from tests.alive import gone, within, workers
 from tests.executors.suites import RECIPE, machine, suite
 
 TELLER = {"embedding": 16, "hidden": 24, "attention": 8, "encoder_width": 4}
@@ -207,13 +208,14 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path: Path, executo
     under_way = store.folder(runs[1]) / ".new" / "log.txt"
     while not (store.record(runs[0]) and under_way.exists()) and time.monotonic() < deadline:
         time.sleep(0.2)
+    (worker,) = workers(process.pid)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert store.record(runs[0]) is not None
     assert store.record(runs[1]) is None
     assert store.state(runs[1], None) == "missing"
-    assert not _children_of(process.pid)
+    assert within(10, lambda: gone(worker))
     written = under_way.read_bytes()
     time.sleep(1)
     assert under_way.read_bytes() == written  # whoever wrote it has ended as well
@@ -238,13 +240,14 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=_heed_ctrl_c) as process:
         while not mark.exists() and process.poll() is None:
             time.sleep(0.1)
+        (worker,) = workers(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         assert process.stdout.readline() == "ending\n"
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "at once\n"
     assert process.returncode == 130
-    assert not _children_of(process.pid)
+    assert gone(worker)
 
 
 # Instead of two seconds, which a test could not tell from a slow machine, the first Ctrl-C waits an hour here.
@@ -294,14 +297,3 @@ def test_suites_share_what_both_ask_for(tmp_path: Path) -> None:
 
 def _heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _children_of(pid: int) -> list[str]:
-    return [path for path in os.listdir("/proc") if path.isdecimal() and _parent(path) == pid]
-
-
-def _parent(pid: str) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return -1

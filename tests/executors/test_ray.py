@@ -22,6 +22,16 @@ from tests.executors.suites import PLUGIN, assert_same_bits, machine, suite
 
 ray = pytest.importorskip("ray")
 
+TELLING = """
+import os, pathlib
+from cvbench.models.classification.linear import build as linear
+
+def build(info):
+    with pathlib.Path(__file__).with_suffix(".seen").open("a") as seen:
+        seen.write(f"{os.getppid()} {os.environ['CUDA_VISIBLE_DEVICES']}\\n")
+    return linear(info)
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def patience() -> Iterator[None]:
@@ -110,9 +120,9 @@ def _taken() -> tuple[str, float, float]:
 def test_no_two_runs_share_a_gpu(tmp_path: Path, fake_gpus: None) -> None:
     on = machine(tmp_path, executor="ray", accelerator="cuda", threads=2, ray={"address": "auto", "retries": 0})
     requests = RayExecutor(on, placement(on, 8)).requests()
-    assert requests == {"num_cpus": 2, "num_gpus": 1, "max_retries": 0, "retry_exceptions": False}
+    assert requests == {"num_cpus": 2, "num_gpus": 1, "max_calls": 1, "max_retries": 0, "retry_exceptions": False}
     # A class of this test would be unknown to workers; a function travels by value.
-    taken: Any = ray.remote(_by_value(_taken)).options(**requests)
+    taken: Any = ray.remote(**requests)(_by_value(_taken))
     found = sorted(ray.get([taken.remote() for _ in range(6)]), key=lambda one: one[1])
     assert {gpu for gpu, _, _ in found} == {"0", "1"}
     for gpu in "01":
@@ -125,6 +135,30 @@ def test_no_two_runs_share_a_gpu(tmp_path: Path, fake_gpus: None) -> None:
     ((_, failure),) = outcomes.failed
     assert "Expected 1 cuda device(s), but this machine has 0" in failure.message
     assert ray.is_initialized()
+
+
+class _Somebody:
+    """Another user of the cluster."""
+
+    def gpu(self) -> str:
+        return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def test_a_run_uses_the_gpu_that_ray_gives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_gpus: None) -> None:
+    """The first run's GPU is somebody else's when the second one comes."""
+    (tmp_path / "telling_gpu.py").write_text(TELLING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    first, second = suite(tmp_path, models=["telling_gpu:build"], seeds=[0, 1])
+    on = machine(tmp_path, executor="ray", accelerator="auto")  # torch finds no GPU there, and takes the CPU
+    assert execute([first], tmp_path / "runs", on).done == [first]
+    somebody = ray.remote(num_gpus=1)(_by_value(_Somebody)).remote()
+    theirs = ray.get(somebody.gpu.remote())
+    assert execute([second], tmp_path / "runs", on).done == [second]
+    (one, _), (other, ours) = (line.split() for line in (tmp_path / "telling_gpu.seen").read_text().splitlines())
+    assert {ours, theirs} == {"0", "1"}
+    assert one != other  # a worker that waits for its next run would hold the first one's memory
+    ray.kill(somebody)
 
 
 def _by_value(function: Any) -> Any:

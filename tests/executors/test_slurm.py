@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from cvbench.cli import main
 from cvbench.events import Event
 from cvbench.executors import slurm
+from cvbench.executors.base import Job, OnEvent
 from cvbench.executors.execute import execute
 from cvbench.failure import Failure
 from cvbench.queued import queued
@@ -141,6 +144,23 @@ def test_a_detached_job_of_this_machine_is_known_until_it_ends(tmp_path: Path, m
     assert not (store.folder(run) / ".submitted").exists()
 
 
+@pytest.mark.parametrize(("jobs", "waits"), [(1, [None, "afterany:1", "afterany:2"]), (None, [None, None, None])])
+def test_the_limit_of_jobs_is_that_of_all_arrays(
+    tmp_path: Path, sbatch: Path, monkeypatch: pytest.MonkeyPatch, jobs: int | None, waits: list[str | None]
+) -> None:
+    """Five runs, where SLURM takes two an array; of the last run alone it makes none."""
+    monkeypatch.setattr(slurm, "MOST_IN_ARRAY", 2)
+    numbered = 'here=$(dirname "$0")\necho >> $here/asked\nn=$(wc -l < $here/asked)\ncp "$1" $here/script$n.sh\n'
+    (sbatch / "sbatch").write_text(f'#!/bin/sh\n{numbered}echo "Submitted batch job $n"\n')
+    on = machine(tmp_path, executor="slurm", jobs=jobs)
+    runs = suite(tmp_path, seeds=[0, 1, 2, 3, 4])
+    assert execute(runs, tmp_path / "runs", on, detach=True).submitted == runs
+    scripts = [(sbatch / f"script{number}.sh").read_text() for number in (1, 2, 3)]
+    found = [re.search(r"^#SBATCH --dependency=(\S+)", script, re.MULTILINE) for script in scripts]
+    assert [one and one[1] for one in found] == waits
+    assert [f"--array=0-1%{jobs or 2}\n" in script for script in scripts] == [True, True, False]
+
+
 def test_sbatch_that_refuses_is_told(tmp_path: Path, sbatch: Path) -> None:
     (sbatch / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpuu' >&2\nexit 1\n")
     on = machine(tmp_path, executor="slurm", slurm={"partition": "gpuu"})
@@ -212,6 +232,22 @@ def test_in_a_job_a_run_that_is_late_is_ended_as_on_this_machine(
     on = machine(tmp_path, executor="slurm", slurm={"cluster": "local"}, time_limit=5)
     ((_, failure),) = execute([run], tmp_path / "runs", on).failed
     assert failure.kind == "time_limit"
+
+
+def test_a_job_whose_log_is_full_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    def one_event(job: Job, path: object, tell: OnEvent) -> Event:
+        tell(Event("start", job.run))
+        return Event("done", job.run)
+
+    (run,) = suite(tmp_path)
+    monkeypatch.setattr(slurm, "perform", one_event)
+    monkeypatch.setattr(sys, "stdout", Full())
+    job = Job(run, tmp_path, machine(tmp_path), "missing", None)
+    assert slurm.Requeued(job, ())() == Event("done", run)
 
 
 def test_an_array_of_which_one_job_dies_and_one_goes_back_into_the_queue(
