@@ -8,7 +8,9 @@ What a listing or `plan` needs (one line, year, source, licence, options with th
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -198,7 +200,18 @@ def _models() -> list[Entry]:
 def _plugin(kind: str, name: str, task: str | None) -> Entry:
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
         raise UnknownNameError(f"Expected your own {kind[:-1]} as my_package.my_file:build, but got {name!r}")
-    return Entry(kind, name, None, name, "your own", tasks=(task,) if task else (), open_options=True)
+    version = declaration.version_of(_plugin_file(name.partition(":")[0]))
+    return Entry(kind, name, None, name, "your own", tasks=(task,) if task else (), version=version, open_options=True)
+
+
+def _plugin_file(module: str) -> Path | None:
+    """Where Python would find a module, whose packages are not imported for that; None where it would not."""
+    for folder in dict.fromkeys([*sys.path, os.getcwd()]):
+        path = Path(folder, *module.split("."))
+        for file in (path / "__init__.py", path.with_suffix(".py")):
+            if file.is_file():
+                return file
+    return None
 
 
 def _zoo(zoo: str, name: str, task: str | None) -> Entry:

@@ -132,3 +132,18 @@ def _annotation(node: ast.expr | None) -> Any:
         parts = tuple(... if isinstance(i, ast.Constant) and i.value is ... else _annotation(i) for i in inner)
         return _GENERIC[node.value.id][parts] if node.value.id in _GENERIC else Any
     return Any
+
+
+def version_of(file: Path | None) -> int | None:
+    """`VERSION = 2` in somebody's own file, which may be anything else; read anew each time, since it may change."""
+    try:
+        statements = ast.parse(file.read_bytes()).body if file is not None else []
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for statement in statements:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="VERSION")], value=ast.Constant(value=int(version))):
+                return version
+            case ast.AnnAssign(target=ast.Name(id="VERSION"), value=ast.Constant(value=int(version))):
+                return version
+    return None

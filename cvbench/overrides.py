@@ -18,14 +18,17 @@ class _OverrideError(ValueError):
 def override(document: Document, text: str) -> Problem | None:
     """Puts one override into `document.data`; a problem where it cannot be put, such as through a scalar.
 
-    Items of `datasets` and `models` go by label, name or index. Whether key and value are right is for the validation
-    that follows: `document` remembers where the value came from. Raises NotHereError.
+    Items of `datasets` and `models` go by label, name or index. A key of `recipe` is also taken out of the recipes of
+    single datasets and models, so that the command line wins over all that the file says. Whether key and value are
+    right is for the validation that follows: `document` remembers where the value came from. Raises NotHereError.
     """
     path, equals, value = text.partition("=")
     try:
         if not equals or not path:
             raise _OverrideError("Expected dotted.key=value")
         loc = _put(document.data, path, parse_value(value))
+        if path.startswith("recipe."):
+            _take_out(document.data, path.split("."))
     except SpecError as error:
         return Problem("command line", None, f"{text}: {error.problems[0].message}")
     except _OverrideError as error:
@@ -64,6 +67,23 @@ def _put(data: dict[str, Any], path: str, value: Any) -> Loc:
             made = made or loc
         here = here[key]
     return made or loc
+
+
+def _take_out(data: dict[str, Any], path: list[str]) -> None:
+    """The key that ends `path` from the recipe of each dataset and model; a length in steps or epochs goes for both."""
+    *above, last = path
+    items = [item for kind in ("datasets", "models") for item in _as_list(data.get(kind)) if isinstance(item, dict)]
+    for item in items:
+        here: Any = item
+        for key in above:
+            here = here.get(key) if isinstance(here, dict) else None
+        for name in ("epochs", "steps") if last in ("epochs", "steps") else (last,):
+            if isinstance(here, dict):
+                here.pop(name, None)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _item(items: list[Any], rest: str, path: str) -> tuple[int, str]:

@@ -53,6 +53,8 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        if self.root.is_file():
+            raise ValueError(f"{self.root}: Expected a folder of runs, but got a file; name another with --store")
         self._folders: dict[str, Path] = {}
 
     def folder(self, run: RunSpec) -> Path:
@@ -118,14 +120,14 @@ class Store:
     def made(self, run: RunSpec) -> Path:
         """The run's folder, made where it is not there. Raises ValueError where it cannot be: see `lock`."""
         folder = self.folder(run)
-        self._refuse_links(folder)
+        self.refuse_links(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"{error.filename}: Expected a folder of the store, but got a file") from error
         return folder
 
-    def _refuse_links(self, folder: Path) -> None:
+    def refuse_links(self, folder: Path) -> None:
         """Raises ValueError where a folder between the store and its run is a link; the store itself may be one."""
         between = [folder, *folder.parents[: len(folder.relative_to(self.root).parts) - 1]]
         for path in between:

@@ -226,3 +226,21 @@ def test_official_sizes_are_those_of_the_whole_data_set() -> None:
     assert catalog.official_sizes("voc", {"year": 1999}) == {}
     for unknown in ("digits", "no_such_data", "mine.data:build", "../mnist"):
         assert catalog.official_sizes(unknown, {}) == {}
+
+
+def test_the_version_of_an_own_file_is_read_without_running_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "nets").mkdir(parents=True)
+    for place in ("", "mine/", "mine/nets/"):
+        (tmp_path / place / "__init__.py").write_text("raise SystemExit\n")
+    file = tmp_path / "mine" / "nets" / "small.py"
+
+    def version(text: str) -> int | None:
+        file.write_text(text + "\nraise SystemExit\n")
+        return find("models", "mine.nets.small:build", "classification").version
+
+    assert [version(text) for text in ("VERSION = 1", "VERSION: int = 12", "version = 1", "VERSION = '1'", "a b")] == [
+        1, 12, None, None, None
+    ]  # fmt: skip
+    assert version("VERSION = 2") == 2
+    assert find("datasets", "mine.gone:build").version is None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cvbench.plan import plan
 from cvbench.spec import Benchmark
 from cvbench.suite import load_suite
 from cvbench.yamlfile import SpecError
@@ -69,6 +70,32 @@ def one(folder: Path, *overrides: str) -> Benchmark:
 def test_where_overrides_go(folder: Path, override: str, read: Any, value: Any) -> None:
     assert read(one(folder)) != value or value is None
     assert read(one(folder, override)) == value
+
+
+def test_the_recipe_of_the_command_line_wins_over_those_of_single_datasets_and_models(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "task: classification\n"
+        "datasets: [digits, {name: mnist, recipe: {epochs: 25, lr: 0.2}}]\n"
+        "models: [linear, {name: mlp, recipe: {lr: 0.5, augment: {shift: 2, flip: true}}}]\n"
+        "recipe: {epochs: 3, lr: 0.1}\n"
+    )
+
+    def planned(*overrides: str) -> set[tuple[Any, ...]]:
+        runs = plan(load_suite([file], overrides))
+        return {
+            (run.dataset.name, run.model.name, run.recipe.epochs, run.recipe.steps, run.recipe.lr,
+             run.recipe.augment.shift, run.recipe.augment.flip)
+            for run in runs
+        }  # fmt: skip
+
+    assert ("mnist", "mlp", 25, None, 0.5, 2, True) in planned()
+    assert {run[2] for run in planned("recipe.epochs=1")} == {1}
+    assert {run[2:4] for run in planned("recipe.steps=7", "recipe.epochs=null")} == {(None, 7)}
+    assert {run[4] for run in planned("recipe.lr=0.3")} == {0.3}
+    assert {run[5:] for run in planned("recipe.augment.shift=1") if run[1] == "mlp"} == {(1, True)}
+    # what names one of them means that one, also after
+    assert {run[4] for run in planned("recipe.lr=0.3", "models.mlp.recipe.lr=0.4")} == {0.3, 0.4}
 
 
 def test_later_overrides_win_and_reach_into_earlier_ones(folder: Path) -> None:

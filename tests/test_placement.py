@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cvbench import placement as module
+from cvbench.cli import main
 from cvbench.machine import Machine
 from cvbench.placement import gpus_here, placement, resources
 
@@ -102,3 +103,14 @@ def test_a_cluster_must_be_told_its_accelerator() -> None:
         placement(Machine(executor="slurm"), 1)
     with pytest.raises(ValueError, match="Expected accelerator cpu or cuda with executor ray"):
         placement(Machine(executor="ray", ray={"address": "auto"}), 1)
+
+
+def test_plan_refuses_what_run_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = "recipe: {epochs: 1, batch_size: 64}\n"
+    Path("bench.yaml").write_text("task: classification\ndatasets: [digits]\nmodels: [linear]\n" + recipe)
+    assert main(["plan", "bench.yaml", "--devices", "2", "--accelerator", "cpu"]) == 0
+    assert main(["plan", "bench.yaml", "--devices", "3", "--accelerator", "cpu"]) == 2
+    assert "Expected recipe.batch_size to be a multiple of 3 devices, but got 64" in capsys.readouterr().err

@@ -334,9 +334,14 @@ def test_a_run_folder_that_is_a_link_is_refused(store: Store, tmp_path: Path) ->
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
-    (tmp_path / "runs").write_text("not a folder")
+    (tmp_path / "afile").write_text("not a folder")
+    with pytest.raises(ValueError, match=r"afile: Expected a folder of runs, but got a file; .*--store"):
+        Store(tmp_path / "afile")
     store = Store(tmp_path / "runs")
-    with pytest.raises(ValueError, match=r"runs.*: Expected a folder of the store, but got a file"), store.lock(spec()):
+    store.root.mkdir()
+    (store.root / "digits").write_text("not a folder")
+    run = spec(dataset=DatasetRef(name="digits", options={}))
+    with pytest.raises(ValueError, match=r"digits.*: Expected a folder of the store, but got a file"), store.lock(run):
         pass
 
 

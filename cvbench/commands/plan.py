@@ -53,6 +53,8 @@ def plan(
     first_stage(found, only)  # refuses a GLOB that fits nothing
     runs = listed(found, only)
     place = placement(machine, found.size)
+    for batch_size in sorted({run.recipe.batch_size for run in runs}):
+        machine.share(batch_size)
     # What is embedded is always here, and is asked (which takes numpy) only where a record has to fit its revision.
     embedded = {name: catalog.find("datasets", name).embedded for name in {run.dataset.name for run in runs}}
     asked = [run for run in runs if not embedded[run.dataset.name] or (held.folder(run) / "record.json").is_file()]

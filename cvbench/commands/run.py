@@ -42,7 +42,7 @@ def run(
     from cvbench.executors.meeting import joined
 
     machine = on.load()
-    with joined(machine) as meeting:
+    with joined(machine, options.say) as meeting:
         if meeting is not None and not meeting.place.leads:
             return follow(meeting, machine)
         return _run(paths, only, rerun, store, machine, meeting, detach=detach, json=json, quiet=quiet)
@@ -125,7 +125,13 @@ def _show(
     from cvbench.commands.boards import finished, publish_board, show_table
 
     leaderboard = finished(suite, runs, machine.data_root, overrides, quiet=quiet)
-    folder = publish_board(leaderboard, runs.root / "boards" / suite.name)
+    folder = runs.root / "boards" / suite.name
+    problem: Exception | None = None
+    try:
+        runs.refuse_links(folder)
+        publish_board(leaderboard, folder)
+    except (OSError, ValueError) as error:  # a read-only disk, say: it can be shown all the same
+        problem = error
     if json:
         options.print_json(
             {
@@ -139,13 +145,16 @@ def _show(
                     | {"attempts": [attempt.model_dump(mode="json") for attempt in failure.attempts]}
                     for one, failure in outcomes.failed
                 ],
-                "board": folder,
+                "board": None if problem else folder,
                 "leaderboard": leaderboard.model_dump(mode="json"),
             }
         )
     else:
         show_table(leaderboard)
-        print(f"Board: {Path(folder).resolve()}")
+        if problem is None:
+            print(f"Board: {folder.resolve()}")
+    if problem is not None:
+        raise problem
 
 
 def _with_score(event: Event, store: RunStore) -> Event:

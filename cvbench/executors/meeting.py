@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import NamedTuple
@@ -40,13 +40,16 @@ class LostError(StoppedError, ConnectionError):
 
 
 @contextmanager
-def joined(machine: Machine) -> Iterator[Meeting | None]:
-    """The meeting of the posts of this run; None where this process is alone. Raises as `find_place` and `Meeting`."""
+def joined(machine: Machine, say: Callable[[str], None] = lambda line: None) -> Iterator[Meeting | None]:
+    """The meeting of the posts of this run; None where this process is alone. Raises as `find_place` and `Meeting`.
+
+    say: told for whom this post waits.
+    """
     place = find_place(machine)
     if place is None:
         yield None
         return
-    meeting = Meeting(place)
+    meeting = Meeting(place, say=say)
     try:
         yield meeting
     except BaseException:
@@ -59,12 +62,19 @@ class Meeting:
     """This post's end. Raises LostError where the first post is not there within `arrival_seconds`."""
 
     def __init__(
-        self, place: Place, arrival_seconds: float = ARRIVAL_SECONDS, lost_seconds: float = LOST_SECONDS
+        self,
+        place: Place,
+        arrival_seconds: float = ARRIVAL_SECONDS,
+        lost_seconds: float = LOST_SECONDS,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
         self.place, self.arrival_seconds, self.lost_seconds = place, arrival_seconds, lost_seconds
+        self._say = say
         hosts = place.leads and not place.hosted
+        if not place.leads:
+            say(f"waits for the first of {place.posts} posts at {place.host}:{place.port}, {self._patience}")
         try:
             table = TCPStore(
                 place.host,
@@ -80,6 +90,10 @@ class Meeting:
         self._left = threading.Event()
         self._beats: dict[int, tuple[int, float]] = {}
         threading.Thread(target=self._beat, daemon=True).start()
+
+    @property
+    def _patience(self) -> str:
+        return f"up to {self.arrival_seconds:.0f} s"
 
     # What the first post does ----------------------------------------------------------------------------------------
 
@@ -166,13 +180,18 @@ class Meeting:
         return self._table.add(key, 0) if self._table.check([key]) else 0
 
     def _wait_for_all(self) -> None:
-        deadline = time.monotonic() + self.arrival_seconds
+        deadline, told = time.monotonic() + self.arrival_seconds, False
         while missing := [rank for rank in range(self.place.posts) if not self._beats_of(rank)]:
             if time.monotonic() > deadline:
                 shown = ", ".join(map(str, missing))
                 raise LostError(
                     f"of {self.place.posts} posts, {shown} did not come within {self.arrival_seconds:.0f} s"
                 )
+            others = [str(rank) for rank in missing if rank != self.place.rank]
+            if others and not told:
+                whom = f"{', '.join(others)} of {self.place.posts}"
+                self._say(f"waits at {self.place.host}:{self.place.port} for posts {whom}, {self._patience}")
+                told = True
             time.sleep(POLL_SECONDS)
         self._check_lost()
 

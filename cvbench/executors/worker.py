@@ -155,6 +155,7 @@ def _serve(pipe: Connection) -> None:
     It leads a group of processes, so that it can be ended with all that its runs start.
     """
     os.setpgid(0, 0)
+    os.dup2(2, 1)  # stdout is the command's, whose `--json` is nothing else; what a run prints is for people
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # SLURM may send it to all of a job: the parent knows what to do
     threading.Thread(target=_die_with_parent, daemon=True).start()

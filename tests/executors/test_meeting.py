@@ -74,9 +74,11 @@ def test_a_failure_elsewhere_breaks_this_run_and_not_the_next() -> None:
 
 def test_a_post_that_never_comes_is_named() -> None:
     first, *_ = places(3)
-    meeting = Meeting(first, arrival_seconds=0.5)
+    said: list[str] = []
+    meeting = Meeting(first, arrival_seconds=0.5, say=said.append)
     with pytest.raises(LostError, match="of 3 posts, 1, 2 did not come within 0 s"):
         meeting.call("/runs/a.json", 4001)
+    assert said == [f"waits at 127.0.0.1:{first.port} for posts 1, 2 of 3, up to 0 s"]
     meeting.leave(seconds=0)
 
 
