@@ -42,6 +42,7 @@ from cvbench.resuming import conditions, fit, look, tell_taken_up
 from cvbench.sharding import make_whole
 from cvbench.spec import ModelRef, RunSpec, Weights
 from cvbench.tasks.base import Predictions, Task
+from cvbench.telling import said
 from cvbench.trainer import Length, best_checkpoint, build_trainer, check_shares, training_length
 
 log = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ def _run(spec: RunSpec, machine: Machine, folder: Path, tell: OnEvent) -> Record
 
 
 def main(job: Path) -> None:
-    """One process of a distributed run. JOB.json: {spec, machine, folder}; rank 0 prints events as `@event JSON`."""
+    """One process of a distributed run. JOB.json: {spec, machine, folder}; rank 0 prints events as `said` has them."""
     import json
 
     given = json.loads(job.read_text(encoding="utf-8"))
@@ -207,8 +208,7 @@ def main(job: Path) -> None:
 
     def tell(event: Event) -> None:
         if not rank:
-            shown = event._asdict() | {"run": event.run.run_id, "metrics": dict(event.metrics), "failure": None}
-            print("@event " + json.dumps(shown), flush=True)
+            print(said(event), flush=True)
 
     if not rank:
         print("@began", flush=True)

@@ -42,7 +42,7 @@ def run(
     from cvbench.executors.meeting import joined
 
     machine = on.load()
-    with joined(machine, options.say) as meeting:
+    with joined(machine, lambda line: options.say(line, quiet=quiet)) as meeting:
         if meeting is not None and not meeting.place.leads:
             return follow(meeting, machine)
         return _run(paths, only, rerun, store, machine, meeting, detach=detach, json=json, quiet=quiet)

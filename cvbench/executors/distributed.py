@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cvbench.events import Event
 from cvbench.executors.base import OnEvent, killed
 from cvbench.executors.launch import Processes, command, surroundings
 from cvbench.executors.meeting import Call, LostError, Meeting, Outcome
@@ -23,6 +22,7 @@ from cvbench.logs import STACKS_SECONDS
 from cvbench.machine import Machine
 from cvbench.record import write_atomically
 from cvbench.spec import RunSpec
+from cvbench.telling import heard
 
 #: a shared disk may show a new file a little later to other nodes
 SHARED_DISK_SECONDS = 30.0
@@ -30,8 +30,6 @@ SHARED_DISK_SECONDS = 30.0
 _OWN_PLACES = ("data_root", "cache")
 # What the first process of a run says when it begins, after torch is imported.
 _BEGAN = "@began"
-# Kinds of events that a run's output may tell of; how it ended is told otherwise.
-_ON_THE_WAY = ("start", "resume", "retry", "step", "epoch", "finalise", "test", "note")
 
 
 class Distributed:
@@ -217,25 +215,6 @@ def free_port() -> int:
             one.bind(("", port))
             return port
     raise OSError("Expected a free port between 15000 and 32000, but a hundred tries found none")
-
-
-def said(event: Event) -> str:
-    """An event of a run as a line of a process's output, which `heard` reads."""
-    return "@event " + json.dumps(
-        event._asdict() | {"run": event.run.run_id, "metrics": dict(event.metrics), "failure": None}
-    )
-
-
-def heard(line: str, run: RunSpec) -> Event | None:
-    """The event on a run's way that a line of output tells; None where it is something else, whatever a run prints."""
-    mark, _, text = line.partition(" ")
-    if mark != "@event":
-        return None
-    try:
-        event = Event(**(json.loads(text) | {"run": run}))
-    except (ValueError, TypeError):  # no JSON, no mapping, other fields
-        return None
-    return event if event.kind in _ON_THE_WAY else None
 
 
 class _Limit:

@@ -14,13 +14,13 @@ from typing import Any
 
 from cvbench.events import Event
 from cvbench.executors.base import Job, failed, lost
-from cvbench.executors.distributed import heard, said
 from cvbench.executors.remote import perform
 from cvbench.executors.streams import redacting
 from cvbench.machine import Machine
 from cvbench.placement import Placement
 from cvbench.queued import JOBS, note, queued
 from cvbench.store import Store
+from cvbench.telling import heard, said
 
 # SLURM's usual MaxArraySize is 1001.
 MOST_IN_ARRAY = 1000

@@ -16,7 +16,7 @@ _PATIENCE_SECONDS = 5.0  # for what is still in a pipe; a process that was left 
 
 @contextlib.contextmanager
 def redacting(*descriptors: int) -> Iterator[None]:
-    """What this process and its children write to these file descriptors has its secrets hidden, if it is killed."""
+    """What this process and its children write to these file descriptors has its secrets hidden, killed or not."""
     with contextlib.ExitStack() as stack:
         for descriptor in descriptors:
             stack.enter_context(_through_a_pipe(descriptor))

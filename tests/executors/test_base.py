@@ -21,7 +21,6 @@ from cvbench.data_here import revisions
 from cvbench.events import Event
 from cvbench.executors import ray, slurm
 from cvbench.executors.base import Job, Outcomes, StoppedError, Work, killed
-from cvbench.executors.distributed import heard, said
 from cvbench.executors.execute import execute
 from cvbench.executors.settle import settle
 from cvbench.failure import Failure
@@ -30,6 +29,7 @@ from cvbench.queued import note
 from cvbench.record import EvidenceFile, write_record
 from cvbench.spec import RunSpec
 from cvbench.store import Store
+from cvbench.telling import heard, said
 from cvbench.working import CHECKPOINT
 from tests import records
 from tests.executors.suites import machine, suite

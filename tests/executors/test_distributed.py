@@ -11,11 +11,12 @@ import pytest
 
 from cvbench.events import Event
 from cvbench.executors import distributed
-from cvbench.executors.distributed import Distributed, free_port, said
+from cvbench.executors.distributed import Distributed, free_port
 from cvbench.executors.execute import execute
 from cvbench.executors.meeting import Call, LostError, Meeting
 from cvbench.executors.place import Place
 from cvbench.store import Store
+from cvbench.telling import said
 from tests.alive import within
 from tests.executors.suites import machine, suite
 
