@@ -73,8 +73,6 @@ class Meeting:
         self.place, self.arrival_seconds, self.lost_seconds = place, arrival_seconds, lost_seconds
         self._say = say
         hosts = place.leads and not place.hosted
-        if not place.leads:
-            say(f"waits for the first of {place.posts} posts at {place.host}:{place.port}, {self._patience}")
         try:
             table = TCPStore(
                 place.host,
